@@ -1,0 +1,51 @@
+# make run | demo | test | check | e2e | fmt | lock | assets
+PYTHON ?= python3
+V := .venv
+BIN := $(V)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: run demo test check e2e fmt lock assets
+
+run: $(V)/run ## everything on this machine; the first time it shows the main job
+	@$(BIN)/python -m phonebank serve
+
+demo: $(V)/run ## the main job on a throw-away database, then stop
+	@$(BIN)/python -m phonebank demo
+
+test: $(V)/dev ## the whole suite on a throw-away database
+	@$(BIN)/python -m pytest -m "not e2e"
+
+e2e: $(V)/dev ## journeys in a real Chromium, and the vendor's Node client
+	@$(BIN)/python -m pytest -m e2e
+
+check: $(V)/dev ## style, layers, migrations, deployment settings
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/djlint --quiet --check --lint phonebank/whatsappapi/templates
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m phonebank makemigrations --check --dry-run
+	@PUBLIC_URL=https://phonebank.example $(BIN)/python -m phonebank check --deploy --fail-level WARNING
+
+fmt: $(V)/dev ## rewrites to style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/djlint --quiet --reformat phonebank/whatsappapi/templates
+
+lock: $(V)/dev ## new hashed locks that name no package index
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev pyproject.toml -o requirements-dev.lock
+
+assets: ## copies the pinned front-end files (maintainers; needs npm)
+	@cd assets && npm ci --silent && $(PYTHON) vendor.py
+
+$(V)/run: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Phonebank needs Python 3.11 or newer; set PYTHON=python3.12, for instance.")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(V)
+	@echo "Installing (once) ..."
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@touch $@
+
+$(V)/dev: requirements-dev.lock $(V)/run
+	@echo "Installing what development needs (once) ..."
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,119 @@
+"""One-time links, the first administrator, and invitations. A link works without mail: whoever makes it hands it over."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from phonebank.accounts.models import OneTimeLink, Plan, User
+from phonebank.audit.models import record
+
+Purpose = OneTimeLink.Purpose
+
+
+class LinkSpent(Exception):
+    """This link was used already, has run out or was never made."""
+
+
+class AlreadySetUp(Exception):
+    """The installation has an administrator: its setup page is closed for good."""
+
+
+def make_link(
+    *, purpose: str, user: User | None = None, email: str = "", hours: float = 24, actor: User | None = None
+) -> str:
+    """A fresh 256-bit token; only its digest is stored, so that a copy of the database opens no door.
+
+    `actor` is who made it on the people page; None is the terminal.
+    """
+    token = secrets.token_urlsafe(32)
+    with transaction.atomic():
+        OneTimeLink.objects.create(
+            digest=_digest(token),
+            purpose=purpose,
+            user=user,
+            email=email.lower(),
+            expires_at=timezone.now() + timedelta(hours=hours),
+        )
+        record(actor=actor, verb=f"link.{purpose}.made", target=user, owner=user)
+    return token
+
+
+def find_link(token: str) -> OneTimeLink | None:
+    """The link behind `token` while it can still be used. Looking does not use it up: link previews look too."""
+    return _open_links(token).select_related("user").first()
+
+
+def consume(*, token: str, purpose: str) -> OneTimeLink:
+    """Uses the link up. Of any number of callers at once exactly one gets it; the others get LinkSpent."""
+    # Not find-then-save: the row count of one conditional UPDATE decides who was first.
+    if not _open_links(token).filter(purpose=purpose).update(used_at=timezone.now()):
+        raise LinkSpent
+    return OneTimeLink.objects.select_related("user").get(digest=_digest(token))
+
+
+def log_in_by_link(*, token: str) -> User:
+    """The person whom a login link lets in."""
+    with transaction.atomic():
+        user = consume(token=token, purpose=Purpose.LOGIN).user
+        if user is None or not user.is_active:
+            raise LinkSpent
+        record(actor=user, verb="link.login.used", target=user)
+        return user
+
+
+def has_administrator() -> bool:
+    return User.objects.filter(is_superuser=True).exists()
+
+
+def create_first_administrator(*, token: str, email: str, password: str, time_zone: str, name: str = "") -> User:
+    """The person of the setup link, as administrator on Enterprise. Only ever one, whatever links are about."""
+    with transaction.atomic():
+        # Two different setup links may arrive at once: this row makes them queue.
+        Plan.objects.select_for_update().get(slug="enterprise")
+        if has_administrator():
+            raise AlreadySetUp
+        consume(token=token, purpose=Purpose.SETUP)
+        user = User.objects.create_superuser(email, password, time_zone=time_zone, name=name)
+        _trust_address(user)
+        OneTimeLink.objects.filter(purpose=Purpose.SETUP, used_at=None).update(used_at=timezone.now())
+        record(actor=user, verb="administrator.created", target=user)
+        return user
+
+
+def accept_invite(*, token: str, password: str, time_zone: str, name: str = "") -> User:
+    """A new user with the invited address, on DEFAULT_PLAN. LinkSpent when that address joined meanwhile."""
+    with transaction.atomic():
+        link = consume(token=token, purpose=Purpose.INVITE)
+        if User.objects.filter(email__iexact=link.email).exists():
+            raise LinkSpent
+        user = User.objects.create_user(link.email, password, time_zone=time_zone, name=name)
+        _trust_address(user)
+        record(actor=user, verb="invite.accepted", target=user)
+        return user
+
+
+def signup_is_open() -> bool:
+    """Whether a stranger may sign up: never before the first administrator, then as SIGNUP says."""
+    return settings.SIGNUP == "open" and has_administrator()
+
+
+def _trust_address(user: User) -> None:
+    """No verification mail for who came by a link that a person handed over."""
+    EmailAddress.objects.update_or_create(
+        user=user, email=user.email, defaults={"primary": True, "verified": True}
+    )
+
+
+def _open_links(token: str):
+    return OneTimeLink.objects.filter(digest=_digest(token), used_at=None, expires_at__gt=timezone.now())
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,78 @@
+"""Before Django starts: the database that a command needs, running and reachable, or one clear sentence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from phonebank.embedded import Cluster, DatabaseUnavailable, check_server, data_home, ephemeral
+
+# Commands that read or write no data.
+BARE = {
+    "sandbox",
+    "help",
+    "check",
+    "makemessages",
+    "compilemessages",
+    "collectstatic",
+    "--help",
+    "-h",
+    "version",
+    "--version",
+}
+
+
+def with_database(argv: list[str]) -> int:
+    """Runs a command; returns the exit status."""
+    from django.core.management import execute_from_command_line
+
+    command = argv[1] if len(argv) > 1 else "help"
+    try:
+        if command in BARE:
+            execute_from_command_line(argv)
+        elif command == "demo":
+            with throwaway():
+                execute_from_command_line(argv)
+        else:
+            with database(stop=command == "serve"):
+                execute_from_command_line(argv)
+    except DatabaseUnavailable as error:
+        print(f"phonebank: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextmanager
+def database(*, stop: bool) -> Iterator[None]:
+    """The server that DATABASE_URL names, checked; or else the embedded one, started when it is not running.
+
+    `stop`: end the embedded server afterwards, if it was started here.
+    """
+    if url := os.environ.get("DATABASE_URL"):
+        check_server(url)
+        yield
+        return
+    cluster = Cluster(data_home())
+    started = cluster.start()
+    try:
+        yield
+    finally:
+        if stop and started:
+            cluster.stop()
+
+
+@contextmanager
+def throwaway() -> Iterator[None]:
+    """A database and a home that are gone afterwards; with DATABASE_URL a database of that server is used as it is."""
+    home = tempfile.mkdtemp(prefix="phonebank-demo-")
+    os.environ["PHONEBANK_DATA"] = home
+    try:
+        with ephemeral() as cluster:
+            os.environ["DATABASE_URL"] = cluster.url
+            yield
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

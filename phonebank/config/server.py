@@ -1,0 +1,192 @@
+"""How `phonebank web` serves: waitress in one process, or in several behind one listening socket (ADR 0005).
+
+Waitress reads a request to its end, chunked or not, before a thread sees it: slow clients hold no thread, and a
+chunked webhook reaches the view with its whole body and a true Content-Length.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import waitress
+
+APPLICATION = "phonebank.config.wsgi:application"
+DRAIN = 10.0  # seconds that running requests get to finish after a stop signal
+QUICK_DEATH = 5.0  # seconds; a worker that ends sooner cannot start, and restarting it would go on for ever
+IDLE_TIMEOUT = 10  # seconds without a byte until a connection that is in no view is closed
+CONNECTIONS = 500  # per process; below the usual limit of 1,024 open files
+LARGEST_BODY = 32 * 2**20  # bytes; an import of 50,000 contacts is a tenth of it
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a worker process must know; `trusted_proxy` is the address whose X-Forwarded-For and -Proto count."""
+
+    application: str
+    threads: int
+    trusted_proxy: str
+
+
+def serve_web(
+    host: str,
+    port: int,
+    *,
+    workers: int = 1,
+    threads: int = 8,
+    trusted_proxy: str = "",
+    application: str = APPLICATION,
+) -> None:
+    """Serve until SIGINT or SIGTERM, let running requests finish, return. Call it in the main thread.
+
+    Raises OSError when the address is taken, SystemExit(1) when a worker process cannot start.
+    """
+    options = Options(application, threads, trusted_proxy)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=1024) as listener:
+        if workers == 1:
+            _serve(listener, options)
+        else:
+            _supervise(listener, options, workers)
+
+
+def _without_head_body(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """Waitress sends what the application returns, so the body of a HEAD answer would garble the connection."""
+
+    def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        answer = application(environ, start_response)
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return answer
+        if hasattr(answer, "close"):
+            answer.close()
+        return []
+
+    return wrapped
+
+
+def _stop_on_signals(also: Callable[[], None] = lambda: None) -> Callable[[], bool]:
+    """From now on SIGINT and SIGTERM are only noted (and `also` runs); ask the returned function."""
+    seen: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        seen.append(number)
+        also()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return lambda: bool(seen)
+
+
+def _serve(listener: socket.socket, options: Options) -> None:
+    module, name = options.application.split(":")
+    application = getattr(importlib.import_module(module), name)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns whenever a request waits a moment
+    proxy = {"trusted_proxy": options.trusted_proxy, "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto"}}
+    server = waitress.create_server(
+        _without_head_body(application),
+        sockets=[listener],
+        threads=options.threads,
+        ident=None,
+        channel_timeout=IDLE_TIMEOUT,
+        cleanup_interval=IDLE_TIMEOUT // 2,
+        connection_limit=CONNECTIONS,
+        max_request_body_size=LARGEST_BODY,
+        asyncore_use_poll=True,
+        clear_untrusted_proxy_headers=True,
+        **(proxy if options.trusted_proxy else {}),
+    )
+    stopping = _stop_on_signals(server.pull_trigger)
+    try:
+        while not stopping():
+            _turn(server, 1.0)
+        _drain(server)
+    finally:
+        server.task_dispatcher.shutdown(timeout=1)
+        server.asyncore.close_all(server._map)
+
+
+def _turn(server: Any, timeout: float) -> None:
+    server.asyncore.loop(timeout=timeout, map=server._map, use_poll=True, count=1)
+
+
+def _drain(server: Any) -> None:
+    """Refuse new connections, close idle ones, and see the requests that are in a view or on the wire through."""
+    server.asyncore.dispatcher.close(server)
+    end = time.monotonic() + DRAIN
+    while server.active_channels and time.monotonic() < end:
+        for channel in list(server.active_channels.values()):
+            if not channel.requests and not channel.total_outbufs_len:
+                channel.will_close = True
+        _turn(server, 0.1)
+
+
+def _supervise(listener: socket.socket, options: Options, workers: int) -> None:
+    """Keep `workers` processes on one listening socket; none outlives this one, even after a kill -9.
+
+    They are started anew, not forked: a database connection of ours must not be shared.
+    """
+    stopping = _stop_on_signals()
+    lifeline, held = os.pipe()  # the workers see its end when this process is gone
+    running: dict[subprocess.Popen[bytes], float] = {}
+    try:
+        while not stopping():
+            for worker in [worker for worker in running if worker.poll() is not None]:
+                if time.monotonic() - running.pop(worker) < QUICK_DEATH:
+                    raise SystemExit(1)
+                log.error("Web worker %d ended with %d; a new one starts.", worker.pid, worker.returncode)
+            while len(running) < workers:
+                running[_start_worker(listener, lifeline, options)] = time.monotonic()
+            time.sleep(0.1)
+    finally:
+        listener.close()
+        for worker in running:
+            worker.terminate()
+        _see_off(running)
+        os.close(lifeline)
+        os.close(held)
+
+
+def _start_worker(listener: socket.socket, lifeline: int, options: Options) -> subprocess.Popen[bytes]:
+    told = json.dumps({"listener": listener.fileno(), "lifeline": lifeline, "options": asdict(options)})
+    command = [sys.executable, "-m", __name__, told]
+    return subprocess.Popen(command, pass_fds=[listener.fileno(), lifeline])  # noqa: S603 - ourselves
+
+
+def _see_off(workers: Iterable[subprocess.Popen[bytes]]) -> None:
+    end = time.monotonic() + DRAIN + 5
+    for worker in workers:
+        try:
+            worker.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+
+
+def _follow(lifeline: int) -> None:
+    os.read(lifeline, 1)  # nothing is ever written: this returns when the supervisor is gone
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    """One worker process, as `_start_worker` starts it."""
+    told = json.loads(sys.argv[1])
+    threading.Thread(target=_follow, args=[told["lifeline"]], daemon=True).start()
+    with socket.socket(fileno=told["listener"]) as listener:
+        _serve(listener, Options(**told["options"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""All settings, from the environment; the one file (docs: README, "Settings")."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from environ import FileAwareEnv
+
+from phonebank.config.keys import field_keys, secret_key
+from phonebank.embedded import Cluster, data_home
+
+env = FileAwareEnv()
+PACKAGE = Path(__file__).resolve().parent.parent
+HOME = data_home()
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key(HOME)
+# The first key encrypts, all of them decrypt (rotation).
+FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS", default=[]) or field_keys(HOME)
+
+# The address that people and the gateway reach us at; decides https, cookies and whether webhooks can arrive.
+PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
+IS_HTTPS = PUBLIC_URL.startswith("https://")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+if PUBLIC_URL:
+    ALLOWED_HOSTS.append(PUBLIC_URL.split("://", 1)[-1].split("/", 1)[0].rsplit(":", 1)[0])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "procrastinate.contrib.django",
+    # Ours before allauth: the first template of a name is taken.
+    "phonebank.accounts",
+    "phonebank.audit",
+    "phonebank.whatsappapi",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "django_htmx",
+    "template_partials",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "phonebank.accounts.middleware.AccountMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "phonebank.config.urls"
+WSGI_APPLICATION = "phonebank.config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "phonebank.whatsappapi.context.site",
+            ],
+        },
+    }
+]
+
+# PostgreSQL only: a server of one's own, or the embedded one (docs/adr/0001).
+DATABASE_URL = env.str("DATABASE_URL", default="")
+DATABASES = {
+    "default": {
+        **(env.db_url_config(DATABASE_URL) if DATABASE_URL else Cluster.location(HOME)),
+        "ENGINE": "django.db.backends.postgresql",
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "whatsappapi:dashboard"
+SIGNUP = env.str("SIGNUP", default="invite")  # closed | invite | open
+DEFAULT_PLAN = env.str("DEFAULT_PLAN", default="free")
+EMAIL_URL = env.str("EMAIL_URL", default="")
+ACCOUNT_ADAPTER = "phonebank.accounts.adapter.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_UNIQUE_EMAIL = True
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if EMAIL_URL else "none"
+ACCOUNT_SIGNUP_FORM_CLASS = "phonebank.accounts.forms.SignupForm"
+ACCOUNT_PREVENT_ENUMERATION = True
+if EMAIL_URL:
+    vars().update(env.email_url_config(EMAIL_URL))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Phonebank <phonebank@localhost>")
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English (United States)"), ("en-gb", "English (United Kingdom)")]
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = HOME / "static"
+# Served from the package without a collect step: nothing to run before the first start.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 3600
+
+# Safe by default
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = IS_HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+if env.bool("BEHIND_TLS_PROXY", default=IS_HTTPS):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'none'"],
+        "object-src": ["'none'"],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+IMPORT_MAX_BYTES = 25 * 1024 * 1024
+WEBHOOK_MAX_BYTES = 1024 * 1024
+
+# The gateway. The sandbox's address is set by the commands that start one.
+WASENDER_URL = env.str("WASENDER_URL", default="https://www.wasenderapi.com/api")
+
+# Where the web process listens on this machine: the sandbox posts its webhooks there.
+LOCAL_URL = env.str("LOCAL_URL", default="http://127.0.0.1:8000")
+
+# The send path's clocks, in seconds (send-path rules: docs/send-path.md). A drill scales them together.
+SEND_DEADLINE = env.float("SEND_DEADLINE", default=20.0)
+SEND_CONNECT_TIMEOUT = env.float("SEND_CONNECT_TIMEOUT", default=5.0)
+SEND_LEASE = env.float("SEND_LEASE", default=30.0)
+SEND_SETTLE = env.float("SEND_SETTLE", default=120.0)
+SEND_SHARDS = env.int("SEND_SHARDS", default=16)
+SEND_IN_FLIGHT = env.int("SEND_IN_FLIGHT", default=2)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="WARNING")},
+    "loggers": {"phonebank": {"level": env.str("LOG_LEVEL", default="INFO")}},
+}

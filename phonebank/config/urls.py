@@ -1,0 +1,44 @@
+"""All addresses."""
+
+from __future__ import annotations
+
+from allauth.account import views as allauth
+from allauth.account.decorators import secure_admin_login
+from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+
+from phonebank.accounts.views import password
+
+# One login page, with its throttle, for administrators too.
+admin.site.login = login_not_required(secure_admin_login(admin.site.login))
+
+# allauth's pages by name, not its whole list: what is not listed here does not exist. The names are allauth's own.
+account_pages = [
+    path("login/", allauth.login, name="account_login"),
+    path("logout/", allauth.logout, name="account_logout"),
+    path("signup/", allauth.signup, name="account_signup"),
+    path("inactive/", allauth.account_inactive, name="account_inactive"),
+    path("confirm-email/", allauth.email_verification_sent, name="account_email_verification_sent"),
+    re_path(r"^confirm-email/(?P<key>[-:\w]+)/$", allauth.confirm_email, name="account_confirm_email"),
+    path("email/", RedirectView.as_view(pattern_name="accounts:settings"), name="account_email"),
+    path("password/change/", password, name="account_change_password"),
+    path("password/set/", password, name="account_set_password"),
+    path("password/reset/", allauth.password_reset, name="account_reset_password"),
+    path("password/reset/done/", allauth.password_reset_done, name="account_reset_password_done"),
+    path("password/reset/key/done/", allauth.password_reset_from_key_done, name="account_reset_password_from_key_done"),
+    re_path(
+        r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+        allauth.password_reset_from_key,
+        name="account_reset_password_from_key",
+    ),
+]
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="whatsappapi:dashboard"), name="home"),
+    path("whatsappapi/", include("phonebank.whatsappapi.urls")),
+    path("accounts/", include("phonebank.accounts.urls")),
+    path("accounts/", include(account_pages)),
+    path("admin/", admin.site.urls),
+]

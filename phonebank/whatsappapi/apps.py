@@ -1,0 +1,9 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class WhatsAppApiConfig(AppConfig):
+    name = "phonebank.whatsappapi"
+    label = "whatsappapi"
+    verbose_name = "WhatsApp sessions and campaigns"

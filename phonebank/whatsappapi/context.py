@@ -1,0 +1,20 @@
+"""What every template knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from phonebank.accounts.services import signup_is_open
+
+
+def site(request: HttpRequest) -> dict[str, Any]:
+    theme = request.COOKIES.get("theme")
+    return {
+        "theme": theme if theme in {"light", "dark"} else "",
+        "theme_choice": theme if theme in {"light", "dark"} else "system",
+        "has_mail": bool(settings.EMAIL_URL),
+        "signup_is_open": signup_is_open,  # asked only where a template names it
+    }

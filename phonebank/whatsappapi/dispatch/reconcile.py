@@ -1,0 +1,202 @@
+"""Attempts without a clear answer, resolved by evidence alone (docs/send-path.md 6).
+
+Found in the gateway's log: accepted (or failed). Proven absent from it: back to the queue. Neither within a day: a
+person decides. Two candidates on either side are no match.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from phonebank.gateways import sync
+from phonebank.gateways.base import LogEntry
+from phonebank.gateways.errors import GatewayError
+from phonebank.gateways.wasender import WaSender
+from phonebank.whatsappapi.dispatch.counts import Deltas
+from phonebank.whatsappapi.dispatch.render import body_hash
+from phonebank.whatsappapi.dispatch.sql import word
+from phonebank.whatsappapi.dispatch.statuses import KEYS
+from phonebank.whatsappapi.dispatch.tend import reopen
+from phonebank.whatsappapi.models import Attempt, WaSenderSession
+
+log = logging.getLogger(__name__)
+
+GIVE_UP = timedelta(hours=24)
+SKEW = timedelta(seconds=3)  # log times have whole seconds and another clock
+PAGES = 20  # of 100 entries per session and round: the account's budget is 60 calls a minute
+MOST_TRIES = 10
+
+
+@dataclass(slots=True)
+class Finding:
+    """What the log proves about one attempt. `state`: accepted, failed, queued (proven unsent) or uncertain."""
+
+    attempt: uuid.UUID
+    message: int
+    state: str
+    reason: str
+    msg_id: int | None = None
+    rank: int = 0
+
+
+RESOLVE = f"""
+WITH o AS (
+  SELECT * FROM unnest(%(attempt)s::uuid[], %(message)s::bigint[], %(state)s::text[], %(reason)s::text[],
+                       %(msg_id)s::bigint[], %(rank)s::int[]) AS o(attempt, message, state, reason, msg_id, rank)
+), m AS MATERIALIZED (
+  SELECT m.id, {word("m")} AS old FROM whatsappapi_message m JOIN o ON o.message = m.id AND o.attempt = m.attempt
+  WHERE m.state = 'unknown' ORDER BY m.id FOR UPDATE OF m
+), moved AS (
+  UPDATE whatsappapi_message t SET state = o.state, reason = o.reason, rank = greatest(t.rank, o.rank),
+    retry_at = CASE WHEN o.state = 'queued' THEN clock_timestamp() END,
+    attempt = CASE WHEN o.state = 'queued' THEN NULL ELSE t.attempt END
+  FROM m JOIN o ON o.message = m.id WHERE t.id = m.id
+  RETURNING t.id, t.campaign_id, t.session_id, m.old, {word("t")} AS new, o.attempt
+), fin AS (
+  UPDATE whatsappapi_attempt a SET resolved_at = clock_timestamp(), msg_id = coalesce(a.msg_id, o.msg_id),
+    outcome = CASE o.state WHEN 'queued' THEN 'not_sent' WHEN 'uncertain' THEN 'unknown' WHEN 'failed' THEN 'rejected'
+                           ELSE 'accepted' END,
+    detail = a.detail || ' ' || o.reason
+  FROM moved JOIN o ON o.attempt = moved.attempt WHERE a.id = o.attempt
+  RETURNING a.session_id, a.usage_date, o.state
+), refund AS (
+  UPDATE whatsappapi_wasendersession s SET messages_sent_today = greatest(0, s.messages_sent_today - f.n)
+  FROM (SELECT session_id, usage_date, count(*) AS n FROM fin WHERE state = 'queued' GROUP BY 1, 2) f
+  WHERE s.id = f.session_id AND s.usage_date = f.usage_date
+)
+SELECT campaign_id, session_id, old, new, count(*) FROM moved WHERE campaign_id IS NOT NULL GROUP BY 1, 2, 3, 4
+"""
+
+
+def reconcile(session_id: int) -> int:
+    """One round for one session: reads its log, applies what it proves. Returns how many attempts were resolved."""
+    now = _now()
+    attempts = list(
+        Attempt.objects.filter(
+            session_id=session_id,
+            outcome=Attempt.Outcome.UNKNOWN,
+            resolved_at=None,
+            lease_until__lt=now - timedelta(seconds=settings.SEND_SETTLE),
+        ).order_by("started_at")[:200]
+    )
+    if not attempts:
+        return 0
+    wa_session = WaSenderSession.objects.select_related("account").get(pk=session_id)
+    entries: list[LogEntry] | None = None
+    if wa_session.log_messages and wa_session.wasender_id and wa_session.account.token:
+        entries = _read_log(wa_session, attempts[0].started_at - SKEW)
+    findings = _judge(wa_session, attempts, entries, now)
+    apply(findings)
+    return len(findings)
+
+
+def sessions_with_unknown() -> list[int]:
+    """Sessions that have attempts ready to be looked up."""
+    ready = _now() - timedelta(seconds=settings.SEND_SETTLE)
+    rows = Attempt.objects.filter(outcome=Attempt.Outcome.UNKNOWN, resolved_at=None, lease_until__lt=ready)
+    return list(rows.order_by("session_id").values_list("session_id", flat=True).distinct())
+
+
+def _now() -> datetime:
+    # The database's clock: leases were written by it, and this machine's may be wrong.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0]
+
+
+def _read_log(wa_session: WaSenderSession, back_to: datetime) -> list[LogEntry] | None:
+    """Log entries from now back past `back_to`; None where that could not be read, so that nothing is proven."""
+    token, number = wa_session.account.token, wa_session.wasender_id
+
+    async def read(gateway: WaSender) -> list[LogEntry] | None:
+        entries: dict[int, LogEntry] = {}
+        for page in range(1, PAGES + 1):
+            found = await gateway.message_logs(token, number, page=page, per_page=100)
+            entries |= {entry.id: entry for entry in found.entries}
+            if page >= found.last_page or (found.entries and found.entries[-1].created_at < back_to):
+                return list(entries.values())
+        return None
+
+    try:
+        return sync.run(wa_session.account.base_url, read)
+    except GatewayError as error:
+        log.warning("The message log of session %s could not be read: %s", wa_session.pk, error)
+        return None
+
+
+def _judge(
+    wa_session: WaSenderSession, attempts: list[Attempt], entries: list[LogEntry] | None, now: datetime
+) -> list[Finding]:
+    findings: list[Finding] = []
+    owned: set[int] = set()
+    if entries:
+        ids = [entry.id for entry in entries]
+        owned = set(Attempt.objects.filter(session=wa_session, msg_id__in=ids).values_list("msg_id", flat=True))
+    free: dict[tuple[str, bytes], list[LogEntry]] = {}
+    hidden = False
+    for entry in entries or ():
+        hidden |= entry.to is None or entry.content is None
+        if entry.id not in owned and entry.to is not None and entry.content is not None:
+            free.setdefault((_digits(entry.to), body_hash(entry.content)), []).append(entry)
+    for attempt in attempts:
+        finding = None
+        if entries is not None:
+            key = (_digits(attempt.phone), bytes(attempt.body_hash))
+            hits = [entry for entry in free.get(key, ()) if entry.created_at >= attempt.started_at - SKEW]
+            finding = _verdict(attempt, hits, hidden)
+        if finding is None and now - attempt.started_at > GIVE_UP:
+            finding = Finding(attempt.id, attempt.message_id, "uncertain", "This person may have received it")
+        if finding is not None:
+            findings.append(finding)
+    return findings
+
+
+def _verdict(attempt: Attempt, hits: list[LogEntry], hidden: bool) -> Finding | None:
+    if len(hits) > 1:
+        return None
+    if hits:
+        entry = hits[0]
+        if entry.status == "failed":
+            reason = f"The gateway could not send it: {entry.failed_reason}"[:200]
+            return Finding(attempt.id, attempt.message_id, "failed", reason, msg_id=entry.id)
+        rank = 2 if entry.status == "sent" else 0
+        return Finding(attempt.id, attempt.message_id, "accepted", "", msg_id=entry.id, rank=rank)
+    if hidden:
+        return None  # entries without recipient or text could be this one
+    if attempt.message.tries >= MOST_TRIES:
+        return Finding(attempt.id, attempt.message_id, "failed", f"Not sent after {MOST_TRIES} tries")
+    return Finding(attempt.id, attempt.message_id, "queued", "Proven unsent: it is not in the gateway's log")
+
+
+def _digits(to: str) -> str:
+    return "".join(c for c in to.split("@")[0] if c.isdigit())
+
+
+def apply(findings: list[Finding]) -> None:
+    """Writes findings in batches of 200; each applies only while its attempt is still the current, unknown one."""
+    for start in range(0, len(findings), 200):
+        part = findings[start : start + 200]
+        with transaction.atomic(), connection.cursor() as cursor:
+            back = [finding.message for finding in part if finding.state == "queued"]
+            cursor.execute(
+                "SELECT DISTINCT campaign_id FROM whatsappapi_message WHERE id = ANY(%s) AND campaign_id IS NOT NULL "
+                "ORDER BY 1",
+                [back],
+            )
+            for (campaign,) in cursor.fetchall():
+                reopen(campaign)
+            columns: dict[str, Any] = {
+                name: [getattr(finding, name) for finding in part]
+                for name in ("attempt", "message", "state", "reason", "msg_id", "rank")
+            }
+            cursor.execute(RESOLVE, columns)
+            deltas = Deltas()
+            deltas.moves(dict(zip(KEYS, row, strict=True)) for row in cursor.fetchall())
+            deltas.write(cursor)

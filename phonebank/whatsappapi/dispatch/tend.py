@@ -1,0 +1,53 @@
+"""Looks after running campaigns: re-deals what is stuck, completes what is done. Safe to run anywhere and twice."""
+
+from __future__ import annotations
+
+from django.db import connection, transaction
+
+from phonebank.whatsappapi.dispatch.deal import redeal
+from phonebank.whatsappapi.models import Campaign
+
+OPEN = """
+SELECT coalesce(sum(n), 0) FROM whatsappapi_campaigncount
+WHERE campaign_id = %s AND state IN ('queued', 'sending', 'unknown')
+"""
+
+
+def tend() -> bool:
+    """One round over the running campaigns. True where rows were moved (so that there may be more to do)."""
+    moved = 0
+    for campaign, policy in Campaign.objects.filter(state="running").values_list("pk", "policy"):
+        moved += redeal(campaign, policy)
+        complete(campaign)
+    return moved > 0
+
+
+def complete(campaign: int) -> bool:
+    """Ends a campaign none of whose rows can still move by itself.
+
+    Whoever puts a row back into the queue locks the campaign first (`reopen`), so the two cannot miss each other.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(OPEN, [campaign])
+        if cursor.fetchone()[0]:
+            return False
+        cursor.execute("SELECT 1 FROM whatsappapi_campaign WHERE id = %s AND state = 'running' FOR UPDATE", [campaign])
+        if cursor.fetchone() is None:
+            return False
+        cursor.execute(OPEN, [campaign])
+        if cursor.fetchone()[0]:
+            return False
+        cursor.execute(
+            "UPDATE whatsappapi_campaign SET state = 'completed', finished_at = now() WHERE id = %s", [campaign]
+        )
+        return True
+
+
+def reopen(campaign: int) -> None:
+    """Locks a campaign, and opens a completed one again. Call it before putting a row back into the queue."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT state FROM whatsappapi_campaign WHERE id = %s FOR UPDATE", [campaign])
+        cursor.execute(
+            "UPDATE whatsappapi_campaign SET state = 'running', finished_at = NULL WHERE id = %s AND state = 'completed'",
+            [campaign],
+        )

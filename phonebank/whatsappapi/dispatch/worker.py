@@ -1,0 +1,294 @@
+"""The engine of one process: holds shards, ticks, sends what a committed tick allows, and reaps.
+
+Shards only spread the work. Nothing here is needed for correctness that the rows do not say (ARCHITECTURE.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import psycopg
+from cryptography.fernet import InvalidToken
+from django.conf import settings
+
+from phonebank.gateways.base import Deferred, MaybeSent, Outcome
+from phonebank.gateways.transport import open_http
+from phonebank.gateways.wasender import WaSender
+from phonebank.whatsappapi.dispatch import sql
+from phonebank.whatsappapi.dispatch.claim import HORIZON, Bodies, Limits, Ticked, tick
+from phonebank.whatsappapi.dispatch.counts import Deltas
+from phonebank.whatsappapi.dispatch.settle import Claim
+from phonebank.whatsappapi.models.fields import ring
+
+log = logging.getLogger(__name__)
+
+TICK = 0.05  # seconds between ticks while there is work
+LOOK = 0.25  # seconds between looks for work
+REAP = 1.0  # seconds between reaps
+UNSENT = Deferred("late", "The claim's commit was not confirmed", 0.0, None)
+TEXTS = {
+    "collision": "The gateway named two messages alike. Both are being looked up.",
+    "late": "An answer came after a message had moved on. Its record was kept.",
+}
+
+
+@dataclass(slots=True)
+class Door:
+    """How to send for a session: its key under a version, at a gateway."""
+
+    key: str
+    version: int
+    gateway: WaSender
+
+
+class Engine:
+    """Drives the sessions of the shards it holds. One per process, on the process's event loop."""
+
+    def __init__(self, dsn: dict[str, Any]) -> None:
+        if settings.SEND_LEASE < settings.SEND_DEADLINE + HORIZON + 2:
+            raise ValueError(
+                "SEND_LEASE must exceed SEND_DEADLINE by at least 2.5 s: a live request is not to be reaped."
+            )
+        self.dsn = dsn
+        self.limits = Limits(
+            held={},
+            shards=settings.SEND_SHARDS,
+            in_flight=settings.SEND_IN_FLIGHT,
+            lease=settings.SEND_LEASE,
+            worker=f"{socket.gethostname()}:{os.getpid()}"[:60],
+        )
+        self.bodies = Bodies()
+        self.doors: dict[int, Door] = {}
+        self.gateways: dict[str, WaSender] = {}
+        self.due: dict[int, float] = {}
+        self.flying: dict[int, int] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.outcomes: list[tuple[Claim, Outcome]] = []
+        self.wake = asyncio.Event()
+        self.draining = False
+        self.conn: psycopg.AsyncConnection[Any] | None = None
+        self.http: aiohttp.ClientSession | None = None
+
+    # -- shards ------------------------------------------------------------------------------------------------
+
+    async def hold(self, shard: int, job: int, seconds: float) -> None:
+        """Drives `shard` for some seconds in the name of a job that must stay `doing`; returns early when draining."""
+        self.limits.held[shard] = job
+        self.wake.set()
+        end = time.monotonic() + seconds
+        try:
+            while not self.draining and time.monotonic() < end:
+                await asyncio.sleep(min(0.2, end - time.monotonic()))
+        finally:
+            if self.limits.held.get(shard) == job:
+                del self.limits.held[shard]
+
+    def drop_all(self) -> None:
+        """Lets go of every shard: the job engine lost its place and starts anew."""
+        self.limits.held.clear()
+
+    # -- the loop ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until `drain` is called and everything in flight is settled. Database faults are waited out."""
+        self.http = open_http()
+        look = reap = 0.0
+        try:
+            while not (self.draining and not self.flying and not self.outcomes):
+                try:
+                    now = time.monotonic()
+                    conn = await self._connection()
+                    if now >= reap:
+                        await self._reap(conn)
+                        reap = now + REAP
+                    if now >= look and not self.draining:
+                        await self._look(conn)
+                        look = now + LOOK
+                    await self._tick(conn)
+                except (psycopg.Error, OSError) as error:
+                    log.warning("The database is not there (%s); trying again", type(error).__name__)
+                    await self._disconnect()
+                    await asyncio.sleep(0.5)
+                await self._rest(look)
+        finally:
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+            await self._disconnect()
+            await self.http.close()
+
+    def drain(self) -> None:
+        """Stops claiming; `run` ends when what is in flight has an outcome and that is written."""
+        self.draining = True
+        self.wake.set()
+
+    async def _rest(self, look: float) -> None:
+        started = time.monotonic()
+        nearest = min([look, *(at - HORIZON for one, at in self.due.items() if self._room(one))])
+        wait = max(TICK, min(nearest - started, LOOK))
+        if not self.outcomes:
+            self.wake.clear()
+            try:
+                await asyncio.wait_for(self.wake.wait(), wait)
+            except TimeoutError:
+                return
+        # Outcomes are gathered for a tick; a full batch does not wait.
+        while len(self.outcomes) < 250 and (left := started + TICK - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.01))
+
+    async def _connection(self) -> psycopg.AsyncConnection[Any]:
+        if self.conn is None or self.conn.closed:
+            self.conn = await psycopg.AsyncConnection.connect(**self.dsn, autocommit=True)
+        return self.conn
+
+    async def _disconnect(self) -> None:
+        if self.conn is not None:
+            await self.conn.close()
+            self.conn = None
+
+    # -- work --------------------------------------------------------------------------------------------------
+
+    async def _look(self, conn: psycopg.AsyncConnection[Any]) -> None:
+        if not self.limits.held:
+            self.due.clear()
+            return
+        rows = await conn.execute(sql.WORK, {"shards": self.limits.shards, "held": list(self.limits.held)})
+        now = time.monotonic()
+        self.due = {one: now + (after or 0) for one, after in await rows.fetchall()}
+
+    def _room(self, session: int) -> int:
+        return self.limits.in_flight - self.flying.get(session, 0)
+
+    async def _tick(self, conn: psycopg.AsyncConnection[Any]) -> None:
+        now = time.monotonic()
+        wants: dict[int, int] = {}
+        if self.limits.held and not self.draining:
+            wants = {one: n for one, at in self.due.items() if at <= now + HORIZON and (n := self._room(one)) > 0}
+        if not wants and not self.outcomes:
+            return
+        outcomes, self.outcomes = self.outcomes, []
+        ticked = Ticked()
+        try:
+            await self._open_doors(conn, wants)
+            await self._settled(conn, outcomes, wants, now, ticked)
+        except BaseException:
+            # Whether this was committed is not known: outcomes are written again (a replay changes nothing), and
+            # what may have been claimed was never sent.
+            for claim in ticked.claims:
+                self.flying[claim.session] = self.flying.get(claim.session, 0) + 1
+            self.outcomes = outcomes + [(claim, UNSENT) for claim in ticked.claims] + self.outcomes
+            raise
+        for claim, _ in outcomes:
+            self._land(claim)
+        self._launch(ticked, now)
+        await self._alert(conn, ticked.alerts)
+
+    async def _settled(
+        self,
+        conn: psycopg.AsyncConnection[Any],
+        outcomes: list[tuple[Claim, Outcome]],
+        wants: dict[int, int],
+        now: float,
+        ticked: Ticked,
+    ) -> None:
+        """A tick that one poisoned row cannot stop: halved until that row stands alone, which the reaper then takes."""
+        try:
+            await tick(conn, self.limits, outcomes, wants, self.bodies, now, ticked)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            ticked.reset()
+            log.error("A tick was refused (%s)", error)
+            if not outcomes:
+                raise
+            half = len(outcomes) // 2
+            if half:
+                await self._settled(conn, outcomes[:half], {}, now, ticked)
+                await self._settled(conn, outcomes[half:], {}, now, ticked)
+            if wants:
+                await self._settled(conn, [], wants, now, ticked)
+        except psycopg.errors.DeadlockDetected:
+            ticked.reset()
+            await self._settled(conn, outcomes, wants, now, ticked)
+
+    def _land(self, claim: Claim) -> None:
+        left = self.flying.get(claim.session, 0) - 1
+        if left > 0:
+            self.flying[claim.session] = left
+        else:
+            self.flying.pop(claim.session, None)
+
+    def _launch(self, ticked: Ticked, now: float) -> None:
+        for one, grant in ticked.grants.items():
+            if (door := self.doors.get(one)) and door.version != grant.key_version:
+                del self.doors[one]
+            if grant.is_ready and (grant.used or grant.n == 0):
+                self.due[one] = now + max(grant.next, 0 if grant.used else LOOK)
+            else:
+                self.due.pop(one, None)  # nothing to send: the next look says when there is
+        for claim in ticked.claims:
+            self.flying[claim.session] = self.flying.get(claim.session, 0) + 1
+            task = asyncio.create_task(self._send(claim))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _send(self, claim: Claim) -> None:
+        outcome: Outcome = UNSENT
+        try:
+            wait = claim.due - time.monotonic()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            door = self.doors.get(claim.session)
+            if door is not None and door.version == claim.key_version:
+                outcome = MaybeSent("unexpected", "The worker stopped while the request was under way", None)
+                outcome = await door.gateway.send_text(door.key, claim.phone, claim.body, send_before=claim.send_before)
+        finally:
+            self.outcomes.append((claim, outcome))
+            self.wake.set()
+
+    async def _open_doors(self, conn: psycopg.AsyncConnection[Any], wants: dict[int, int]) -> None:
+        """Keys of the sessions about to send. Read anew when a grant shows another key version."""
+        missing = [one for one in wants if one not in self.doors]
+        if not missing:
+            return
+        rows = await conn.execute(sql.SESSIONS, {"ids": missing})
+        for one, secret, version, base_url in await rows.fetchall():
+            try:
+                key = ring().decrypt(secret.encode()).decode()
+            except InvalidToken:
+                log.error("The key of session %s cannot be decrypted; check FIELD_ENCRYPTION_KEYS", one)
+                wants.pop(one)
+            else:
+                self.doors[one] = Door(key, version, self._gateway(base_url))
+
+    def _gateway(self, base_url: str) -> WaSender:
+        if base_url not in self.gateways:
+            assert self.http is not None
+            self.gateways[base_url] = WaSender(
+                base_url, self.http, deadline=settings.SEND_DEADLINE, connect_timeout=settings.SEND_CONNECT_TIMEOUT
+            )
+        return self.gateways[base_url]
+
+    # -- reap and report ---------------------------------------------------------------------------------------
+
+    async def _reap(self, conn: psycopg.AsyncConnection[Any]) -> None:
+        async with conn.transaction():
+            row = await (await conn.execute(sql.REAP)).fetchone()
+            deltas = Deltas()
+            deltas.moves(row[0] if row else None)
+            if deltas:
+                await conn.execute(sql.COUNT, deltas.columns())
+
+    async def _alert(self, conn: psycopg.AsyncConnection[Any], alerts: list[tuple[int, str]]) -> None:
+        for session, what in alerts:
+            await conn.execute(
+                """INSERT INTO whatsappapi_alert (user_id, session_id, key, text, times, created_at)
+                   SELECT user_id, id, %s, %s, 1, now() FROM whatsappapi_wasendersession WHERE id = %s
+                   ON CONFLICT (user_id, key) WHERE closed_at IS NULL DO UPDATE SET times = whatsappapi_alert.times + 1""",
+                [f"{what}:{session}", TEXTS[what], session],
+            )

@@ -1,0 +1,24 @@
+"""`phonebank web`: serves the pages, the API and the webhooks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from phonebank.config.server import serve_web
+from phonebank.processes import end_with_parent
+
+
+class Command(BaseCommand):
+    help = "Serves the pages and takes in webhooks."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--workers", type=int, default=1, help="processes")
+
+    def handle(self, *args: Any, host: str, port: int, workers: int, **options: Any) -> None:
+        end_with_parent()
+        serve_web(host, port, workers=workers)

@@ -1,0 +1,118 @@
+"""`phonebank worker`: sends messages and does the heavy work, in two processes. Start as many as you like, anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import OperationalError, close_old_connections
+
+from phonebank import jobs
+from phonebank.processes import Group, end_with_parent, phonebank
+from phonebank.whatsappapi.dispatch.worker import Engine
+from phonebank.whatsappapi.services import webhooks
+
+log = logging.getLogger("phonebank.worker")
+
+
+class Command(BaseCommand):
+    help = "Runs a worker: a process that sends and one for heavy work."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--only", choices=["send", "work"], help="one of the two processes, in the foreground")
+
+    def handle(self, *args: Any, only: str | None = None, **options: Any) -> None:
+        end_with_parent()
+        if only == "send":
+            asyncio.run(send())
+        elif only == "work":
+            asyncio.run(work())
+        else:
+            both()
+
+
+def both() -> None:
+    """Starts the two processes and starts again what ends."""
+    ended = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: ended.set())
+    group = Group()
+    for part in ("send", "work"):
+        group.start(part, phonebank("worker", "--only", part))
+    try:
+        while not ended.wait(0.5):
+            for name in group.revive():
+                log.warning("The %s process had ended; started again", name)
+    finally:
+        group.stop()
+
+
+def standing() -> list[jobs.Standing]:
+    """The jobs of the send process that must always exist: a driver for each shard, and the chores."""
+    shards = [jobs.Standing("drive_shard", (("shard", shard),)) for shard in range(settings.SEND_SHARDS)]
+    return [*shards, jobs.Standing("tend_campaigns"), jobs.Standing("reconcile")]
+
+
+async def send() -> None:
+    """The sending process: engine and shards. SIGTERM drains it: in-flight requests end and are settled first."""
+    stop = threading.Event()
+    engine = Engine(jobs.database())
+    worker = jobs.Worker(
+        ["send", "chores"],
+        concurrency=settings.SEND_SHARDS + 8,
+        stalled=3,
+        standing=standing(),
+        context={"engine": engine, "stop": stop},
+        on_restart=engine.drop_all,
+    )
+
+    def drain() -> None:
+        stop.set()
+        worker.stop()
+        engine.drain()
+
+    _on_signals(drain)
+    running = asyncio.create_task(engine.run())
+    await asyncio.wait({running, asyncio.create_task(worker.run())}, return_when=asyncio.FIRST_COMPLETED)
+    drain()
+    await running
+
+
+async def work() -> None:
+    """The working process: deals, imports and other heavy jobs, and the webhooks that came in."""
+    stop = threading.Event()
+    worker = jobs.Worker(["work"], concurrency=4, stalled=60, context={"stop": stop})
+
+    def drain() -> None:
+        stop.set()
+        worker.stop()
+
+    _on_signals(drain)
+    await asyncio.gather(worker.run(), asyncio.to_thread(intake, stop))
+
+
+def intake(stop: threading.Event) -> None:
+    """Processes stored webhooks. Any number of workers may do so: rows are locked, merges are monotonic."""
+    while not stop.is_set():
+        try:
+            if not webhooks.process_batch(limit=200):
+                stop.wait(0.1)
+        except OperationalError as error:
+            log.warning("Webhooks wait for the database (%s)", type(error).__name__)
+            close_old_connections()
+            stop.wait(1.0)
+        except Exception:
+            log.exception("A batch of webhooks failed; it is tried again")
+            stop.wait(1.0)
+
+
+def _on_signals(drain: Any) -> None:
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, drain)

@@ -1,0 +1,108 @@
+"""Campaigns, the sessions that carry them, and their counters."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from phonebank.accounts.models import User
+from phonebank.whatsappapi.models.contacts import ContactList
+from phonebank.whatsappapi.models.sessions import WaSenderSession
+
+
+class CampaignQuerySet(models.QuerySet["Campaign"]):
+    def visible_to(self, user: User) -> CampaignQuerySet:
+        return self.filter(user=user)
+
+
+class Campaign(models.Model):
+    """One message to one audience over one or more sessions."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft"
+        DEALING = "dealing", "preparing"
+        SCHEDULED = "scheduled"
+        RUNNING = "running"
+        PAUSED = "paused"
+        COMPLETED = "completed"
+        CANCELLED = "cancelled"
+        EXPIRED = "expired"
+
+    class Policy(models.TextChoices):
+        NEXT = "next", "Move waiting people to the next session"
+        WAIT = "wait", "Wait for the session to come back"
+        NEXT_NEW = "next_new", "Move only people who have not talked with that session"
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="campaigns")
+    name = models.CharField(max_length=120)
+    body = models.TextField(help_text="Merge tags: {{ name|there }}")
+    contact_list = models.ForeignKey(ContactList, null=True, on_delete=models.SET_NULL, related_name="campaigns")
+    policy = models.CharField(max_length=10, choices=Policy.choices, default=Policy.NEXT)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.DRAFT)
+    pause_reason = models.CharField(max_length=200, blank=True, default="")
+
+    # The deal's place, so that a killed deal goes on where it stopped (send-path.md 3).
+    deal_cursor = models.BigIntegerField(default=0, help_text="Last contact id dealt")
+    deal_number = models.BigIntegerField(default=0, help_text="Sendable, non-sticky rows dealt so far")
+    sealed_at = models.DateTimeField(null=True, blank=True)
+
+    quiet_start = models.TimeField(null=True, blank=True, help_text="Recipient's local time")
+    quiet_end = models.TimeField(null=True, blank=True)
+    cap_day = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Messages per person and day")
+    cap_month = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Messages per person and 30 days")
+    scheduled_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CampaignQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["state"], name="campaign_live", condition=Q(state__in=["dealing", "running"]))]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CampaignSession(models.Model):
+    """A session's lane in a campaign: what was dealt up to `tail`, what was looked at up to `cursor`."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="lanes")
+    session = models.ForeignKey(WaSenderSession, on_delete=models.CASCADE, related_name="lanes")
+    position = models.PositiveSmallIntegerField(help_text="Order in the round robin")
+    cursor = models.BigIntegerField(default=0)
+    tail = models.BigIntegerField(default=0)
+    served_at = models.DateTimeField(null=True, blank=True)
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["campaign", "session"], name="session_once_per_campaign")]
+
+    def __str__(self) -> str:
+        return f"{self.campaign}: {self.session}"
+
+
+class CampaignCount(models.Model):
+    """How many messages of a campaign and session are in a state (merged word). Moved with the rows, in their transaction."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="counts")
+    session = models.ForeignKey(WaSenderSession, null=True, on_delete=models.CASCADE, related_name="+")
+    state = models.CharField(max_length=10)
+    n = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["campaign", "session", "state"], name="campaign_count_key", nulls_distinct=False
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.n}"

@@ -1,0 +1,48 @@
+"""What the operator steers, and what needs a person."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from phonebank.accounts.models import User
+from phonebank.whatsappapi.models.sessions import WaSenderSession
+
+
+class Installation(models.Model):
+    """The one row about this installation."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    instance = models.UUIDField(default=uuid.uuid4, editable=False)
+    is_stopped = models.BooleanField(default=False, help_text="Kill switch: no session of anybody sends")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="one_installation")]
+
+    def __str__(self) -> str:
+        return "stopped" if self.is_stopped else "in service"
+
+
+class Alert(models.Model):
+    """Something a person should look at. One open alert for one cause (`key`)."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="alerts")
+    session = models.ForeignKey(WaSenderSession, null=True, on_delete=models.CASCADE, related_name="alerts")
+    key = models.CharField(max_length=100)
+    text = models.CharField(max_length=300)
+    times = models.IntegerField(default=1)
+    created_at = models.DateTimeField(default=timezone.now)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "key"], condition=Q(closed_at=None), name="one_open_alert_per_cause"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,146 @@
+"""WhatsApp sessions (numbers)."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Least, Lower
+from django.utils import timezone
+
+from phonebank.accounts.models import User
+from phonebank.whatsappapi.models.fields import EncryptedTextField, digest
+from phonebank.whatsappapi.models.gateways import GatewayAccount
+
+
+def new_webhook_token() -> str:
+    return secrets.token_urlsafe(24)
+
+
+class WaSenderSessionQuerySet(models.QuerySet["WaSenderSession"]):
+    def visible_to(self, user: User) -> WaSenderSessionQuerySet:
+        """The only way a page or the API loads a session by id: somebody else's is not there."""
+        return self.filter(user=user, deleted_at=None)
+
+    def alive(self) -> WaSenderSessionQuerySet:
+        return self.filter(deleted_at=None)
+
+    def connected(self, now: datetime | None = None) -> WaSenderSessionQuerySet:
+        """Sessions that can send at this moment, whatever their limit."""
+        now = now or timezone.now()
+        return self.filter(
+            Q(paused_until=None) | Q(paused_until__lte=now),
+            deleted_at=None,
+            status=WaSenderSession.Status.CONNECTED,
+            is_active=True,
+            user__is_active=True,
+        ).exclude(rejected_key_version=F("key_version"))
+
+    def below_limit(self) -> WaSenderSessionQuerySet:
+        """Sessions with quota left for the date they count for. Expects `effective_limit` (with_limit)."""
+        return self.with_limit().filter(Q(effective_limit=None) | Q(messages_sent_today__lt=F("effective_limit")))
+
+    def with_limit(self) -> WaSenderSessionQuerySet:
+        """Adds `effective_limit`: the smaller of the session's and the plan's; None is unlimited."""
+        plan = F("user__subscription__plan__daily_limit")
+        return self.annotate(effective_limit=Coalesce(Least(F("daily_limit"), plan), F("daily_limit"), plan))
+
+    def available(self, exclude: Iterable[WaSenderSession | int] = ()) -> WaSenderSessionQuerySet:
+        """Connected, active, below the limit, and not excluded; the one used longest ago first."""
+        ids = [getattr(one, "pk", one) for one in exclude]
+        return (
+            self.connected().below_limit().exclude(pk__in=ids).order_by(F("last_used_at").asc(nulls_first=True), "pk")
+        )
+
+
+class WaSenderSession(models.Model):
+    """One WhatsApp number, linked through the gateway. In views its variable is `wa_session`."""
+
+    class Status(models.TextChoices):
+        DISCONNECTED = "disconnected"
+        CONNECTING = "connecting"
+        NEED_SCAN = "need_scan", "needs a scan"
+        NEED_PASSKEY = "need_passkey", "needs a passkey"
+        CONNECTED = "connected"
+        LOGGED_OUT = "logged_out", "logged out"
+        EXPIRED = "expired"
+        UNKNOWN = "unknown"
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="wa_sessions")
+    account = models.ForeignKey(GatewayAccount, on_delete=models.PROTECT, related_name="wa_sessions")
+    wasender_id = models.BigIntegerField(null=True, blank=True)
+    session_name = models.CharField(max_length=60, default="")
+    phone_number = models.CharField(max_length=20, help_text="E.164, as entered")
+    linked_number = models.CharField(max_length=20, blank=True, default="", help_text="E.164, as scanned")
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.DISCONNECTED)
+    status_since = models.DateTimeField(default=timezone.now)
+    status_reason = models.CharField(max_length=200, blank=True, default="")
+    is_active = models.BooleanField(default=True)
+    is_default = models.BooleanField(default=False)
+
+    daily_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Messages a day; empty: the plan's")
+    messages_sent_today = models.IntegerField(default=0)
+    usage_date = models.DateField(null=True, blank=True, help_text="The owner's local date that the count is for")
+    usage_opened_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    last_active_at = models.DateTimeField(null=True, blank=True)
+    next_send_at = models.DateTimeField(default=timezone.now)
+    paused_until = models.DateTimeField(
+        null=True, blank=True, help_text="Closed by the gateway's rate limit until then"
+    )
+    strikes = models.PositiveSmallIntegerField(default=0, help_text="Rate-limit answers in a row; each halves the pace")
+
+    account_protection = models.BooleanField(default=True)
+    log_messages = models.BooleanField(default=True)
+
+    api_key = EncryptedTextField(blank=True, default="")
+    api_key_digest = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    previous_key_digest = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    previous_key_until = models.DateTimeField(null=True, blank=True)
+    key_version = models.PositiveIntegerField(default=1)
+    rejected_key_version = models.PositiveIntegerField(default=0, help_text="The key version the gateway refused")
+    connection_version = models.PositiveIntegerField(default=0, help_text="Counts the times the link came up")
+    webhook_secret = EncryptedTextField(blank=True, default="")
+    webhook_secret_digest = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    webhook_token = EncryptedTextField(default=new_webhook_token)
+    webhook_proven_at = models.DateTimeField(null=True, blank=True)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = WaSenderSessionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-is_default", "created_at", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                "user", Lower("session_name"), condition=Q(deleted_at=None), name="session_name_once_per_user"
+            ),
+            models.UniqueConstraint(
+                "user", condition=Q(is_default=True, deleted_at=None), name="one_default_session_per_user"
+            ),
+            models.UniqueConstraint(
+                "account", "wasender_id", condition=Q(deleted_at=None), name="session_once_per_account"
+            ),
+            models.CheckConstraint(condition=Q(messages_sent_today__gte=0), name="session_usage_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return self.session_name
+
+    def set_api_key(self, key: str) -> None:
+        """Takes a new key; the old one's digest stays known to the webhooks for a day (see services/webhooks)."""
+        if self.api_key and self.api_key != key:
+            self.previous_key_digest = self.api_key_digest
+            self.previous_key_until = timezone.now() + timedelta(hours=24)
+            self.key_version += 1
+        self.api_key, self.api_key_digest = key, digest(key)
+
+    def set_webhook_secret(self, secret: str) -> None:
+        self.webhook_secret, self.webhook_secret_digest = secret, digest(secret)

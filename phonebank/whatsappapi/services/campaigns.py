@@ -1,0 +1,141 @@
+"""Campaigns: draft, launch, pause, resume, cancel. What a running one does is the send engine's business."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import time
+
+from django.db import connection, transaction
+
+from phonebank import jobs
+from phonebank.accounts.models import User
+from phonebank.audit.models import record
+from phonebank.whatsappapi.dispatch.counts import Deltas
+from phonebank.whatsappapi.dispatch.statuses import KEYS
+from phonebank.whatsappapi.models import Campaign, CampaignSession, ContactList, WaSenderSession
+from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.progress import Progress, progress
+
+__all__ = ["Progress", "cancel", "cancel_rows", "create_campaign", "launch", "pause", "progress", "resume"]
+State = Campaign.State
+
+CANCEL = """
+WITH m AS MATERIALIZED (
+  SELECT m.id FROM whatsappapi_message m WHERE m.campaign_id = %(campaign)s AND m.id > %(after)s AND m.state = 'queued'
+  ORDER BY m.id LIMIT 10000 FOR UPDATE
+), moved AS (
+  UPDATE whatsappapi_message t SET state = 'cancelled', retry_at = NULL, reason = 'The campaign was cancelled'
+  FROM m WHERE t.id = m.id RETURNING t.id, t.session_id
+)
+SELECT max(id), %(campaign)s, session_id, 'queued', 'cancelled', count(*) FROM moved GROUP BY session_id
+"""
+
+
+def create_campaign(
+    *,
+    actor: User,
+    name: str,
+    contact_list: ContactList,
+    body: str,
+    wa_sessions: Iterable[WaSenderSession],
+    policy: str = Campaign.Policy.NEXT,
+) -> Campaign:
+    """A draft over the given sessions, in their order. Ids of other people's things do not exist (not_found)."""
+    sessions = list(dict.fromkeys(wa_sessions))
+    own = set(WaSenderSession.objects.visible_to(actor).filter(pk__in=[one.pk for one in sessions]).values_list("pk"))
+    if contact_list.user_id != actor.pk or len(own) != len(sessions):
+        raise ServiceError("There is no such list or session.", code="not_found")
+    if not sessions:
+        raise ServiceError("Choose at least one session to send from.", code="no_session")
+    if not body.strip():
+        raise ServiceError("Write a message first.", code="empty")
+    if len(body) > 4096:
+        raise ServiceError(f"The message has {len(body):,} characters; WhatsApp takes 4,096.", code="too_long")
+    real = not all(one.account.is_sandbox for one in sessions)
+    with transaction.atomic():
+        campaign = Campaign.objects.create(
+            user=actor,
+            name=name.strip() or contact_list.name,
+            contact_list=contact_list,
+            body=body,
+            policy=policy,
+            # Kind defaults for people; none on simulated phones, so that a demo runs at night.
+            quiet_start=time(21) if real else None,
+            quiet_end=time(8) if real else None,
+            cap_day=1 if real else None,
+            cap_month=4 if real else None,
+        )
+        CampaignSession.objects.bulk_create(
+            CampaignSession(campaign=campaign, session=one, position=i) for i, one in enumerate(sessions)
+        )
+        record(actor=actor, verb="campaign.create", target=campaign, sessions=len(sessions))
+    return campaign
+
+
+def launch(*, actor: User, campaign: Campaign) -> Campaign:
+    """Starts a draft: the audience is dealt by a job, then the campaign runs."""
+    with transaction.atomic():
+        _move(campaign, [State.DRAFT], State.DEALING)
+        unproven = [
+            lane.session.session_name
+            for lane in campaign.lanes.select_related("session__account")
+            if not lane.session.account.is_sandbox and lane.session.webhook_proven_at is None
+        ]
+        if unproven:
+            raise ServiceError(
+                f"Replies and STOP cannot reach us from {', '.join(unproven)}: no event has come in yet. The draft was "
+                "kept. Set PUBLIC_URL to an https address the gateway can reach, then link the session again.",
+                code="webhook_unproven",
+            )
+        record(actor=actor, verb="campaign.launch", target=campaign)
+        jobs.defer("deal_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
+    return campaign
+
+
+def pause(*, actor: User | None, campaign: Campaign, reason: str = "") -> Campaign:
+    """No first byte leaves later than 1.0 s after this commits (claims live for 0.8 s)."""
+    with transaction.atomic():
+        _move(campaign, [State.RUNNING], State.PAUSED, pause_reason=reason[:200])
+        record(actor=actor, verb="campaign.pause", target=campaign, reason=reason)
+    return campaign
+
+
+def resume(*, actor: User, campaign: Campaign) -> Campaign:
+    """Goes on where it was paused."""
+    with transaction.atomic():
+        _move(campaign, [State.PAUSED], State.RUNNING, pause_reason="")
+        record(actor=actor, verb="campaign.resume", target=campaign)
+    return campaign
+
+
+def cancel(*, actor: User, campaign: Campaign) -> Campaign:
+    """Ends it for good. Requests already under way end as they end; everybody still queued is cancelled."""
+    with transaction.atomic():
+        states = [State.DRAFT, State.DEALING, State.SCHEDULED, State.RUNNING, State.PAUSED]
+        _move(campaign, states, State.CANCELLED)
+        record(actor=actor, verb="campaign.cancel", target=campaign)
+        jobs.defer("cancel_rows", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
+    return campaign
+
+
+def cancel_rows(campaign: int) -> None:
+    """Moves a cancelled campaign's queued rows, 10,000 a transaction."""
+    after: int | None = 0
+    while after is not None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(CANCEL, {"campaign": campaign, "after": after})
+            rows = cursor.fetchall()
+            deltas = Deltas()
+            deltas.moves(dict(zip(KEYS, row[1:], strict=True)) for row in rows)
+            deltas.write(cursor)
+        after = max((row[0] for row in rows), default=None)
+
+
+def _move(campaign: Campaign, before: list[Campaign.State], after: Campaign.State, **fields: str) -> None:
+    """One conditional update: two people who press at once do it once."""
+    changed = Campaign.objects.filter(pk=campaign.pk, state__in=before).update(state=after, **fields)
+    campaign.refresh_from_db()
+    if not changed:
+        raise ServiceError(
+            f"This campaign is {campaign.get_state_display()} by now; nothing was changed.", code="wrong_state"
+        )

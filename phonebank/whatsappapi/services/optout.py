@@ -1,0 +1,250 @@
+"""Opt-out and opt-in: who said stop is suppressed for all of the owner's sessions at once."""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import cache
+
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from phonebank.accounts.models import User
+from phonebank.audit.models import record
+from phonebank.gateways.errors import GatewayError
+from phonebank.whatsappapi.dispatch.statuses import skip_person
+from phonebank.whatsappapi.models import ConsentRecord, Contact, Kind, Message, State, Suppression, WaSenderSession
+from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.gateways import client_call
+from phonebank.whatsappapi.services.optout_words import ENGLISH, HARMLESS, LANGUAGES, POLITE, is_unspaced, normalise
+
+logger = logging.getLogger(__name__)
+
+MOST_WORDS = 60  # a longer message is a letter, and no keyword speaks for it
+SKIP_REASON = "Asked not to be written to"
+
+
+def is_stop(text: str) -> bool:
+    """Whether a person asks not to be written to any more, in any of the languages known."""
+    return stop_language(text) is not None
+
+
+def is_start(text: str) -> bool:
+    """Whether the whole message is a word that lifts an opt-out. It makes us send more, so nothing else counts."""
+    message = normalise(text)
+    return message in _START or _bare(message) in _START
+
+
+def stop_language(text: str) -> str | None:
+    """The language in which a message asks to stop ("en" when it is a word of several); None when it does not."""
+    message = normalise(text[:2000])
+    words = message.split()
+    if not words or len(words) > MOST_WORDS:
+        return None
+    bare = _bare(message)
+    whole = _WHOLE.get(message) or _WHOLE.get(bare)
+    if whole:
+        return whole
+    first = bare.split()[0] if bare else words[0]
+    if first in _FIRST and not HARMLESS.match(bare):
+        return _FIRST[first]
+    found = _PHRASES.search(f" {message} ")
+    if found:
+        return _PHRASE_LANGUAGE[found[1]]
+    if is_unspaced(message):
+        found = _UNSPACED_PHRASES.search(message)
+        if found:
+            return _PHRASE_LANGUAGE[found[0]]
+    return "en" if ENGLISH.search(message) else None
+
+
+def opt_out(
+    *,
+    user: User,
+    phone: str = "",
+    lid: str = "",
+    source: str,
+    session: WaSenderSession | None = None,
+    actor: User | None = None,
+    language: str = "",
+) -> Suppression:
+    """Suppresses a person for all of `user`'s sessions, by phone (E.164), by LID or by both. Idempotent.
+
+    The suppression commits first, then the queued rows are skipped: a row dealt meanwhile sees one or the other
+    (send-path 5). `session` is the one they wrote to: it sends the one confirmation, in `language`. `actor` is set when
+    a person of ours did it by hand.
+    """
+    if not phone and not lid:
+        raise ServiceError("Nobody was named to opt out.", code="nobody")
+    with transaction.atomic(durable=True):
+        contact = _contact(user, phone, lid)
+        phone = phone or (contact.phone if contact else "")
+        lid = lid or (contact.lid if contact else "")
+        suppression, is_new = _suppress(user, phone, lid, source, actor)
+        if contact is not None and contact.consent != Contact.Consent.WITHDRAWN:
+            _withdraw(contact, source, actor)
+        if is_new:
+            record(actor=actor, verb="contact.opted_out", target=contact, owner=user, source=source)
+    with transaction.atomic(durable=True):
+        if phone:
+            with connection.cursor() as cursor:
+                skip_person(cursor, user.pk, phone, SKIP_REASON)
+        if phone and session is not None:
+            _confirm(suppression, user, phone, contact, session, language)
+    return suppression
+
+
+def opt_in(*, user: User, phone: str = "", lid: str = "", source: str) -> bool:
+    """Lifts a suppression on the person's own word; True if there was one.
+
+    Consent comes back only where evidence of an earlier consent exists: a message alone grants none.
+    """
+    with transaction.atomic():
+        contact = _contact(user, phone, lid)
+        phone = phone or (contact.phone if contact else "")
+        lid = lid or (contact.lid if contact else "")
+        lifted = _active(user, phone, lid).update(lifted_at=timezone.now())
+        if lifted and contact is not None and contact.consent == Contact.Consent.WITHDRAWN:
+            granted = contact.consent_records.filter(status=Contact.Consent.GRANTED).exists()
+            contact.consent = Contact.Consent.GRANTED if granted else Contact.Consent.UNKNOWN
+            contact.save(update_fields=["consent"])
+            ConsentRecord.objects.create(user=user, contact=contact, status=contact.consent, source=source[:200])
+        if lifted:
+            record(actor=None, verb="contact.opted_in", target=contact, owner=user, source=source)
+    return bool(lifted)
+
+
+def resolve_lids(limit: int = 20) -> int:
+    """Asks the gateway whose number stands behind LIDs that opted out, and suppresses these too. Returns how many."""
+    waiting = Suppression.objects.filter(phone="", lifted_at=None).select_related("user").order_by("?")[:limit]
+    resolved = 0
+    for suppression in waiting:
+        phone = _phone_of(suppression)
+        if phone:
+            opt_out(user=suppression.user, phone=phone, lid=suppression.lid, source="number found for a LID")
+            resolved += 1
+    return resolved
+
+
+def _contact(user: User, phone: str, lid: str) -> Contact | None:
+    """By phone first; a LID speaks only for the contact it is known to belong to."""
+    mine = Contact.objects.select_for_update().filter(user=user)
+    found = mine.filter(phone=phone).first() if phone else None
+    if found is None and lid:
+        found = mine.filter(lid=lid).order_by("pk").first()
+    return found
+
+
+def _active(user: User, phone: str, lid: str) -> QuerySet[Suppression]:
+    who = (Q(phone=phone) if phone else Q(pk=None)) | (Q(lid=lid) if lid else Q(pk=None))
+    return Suppression.objects.filter(who, user=user, lifted_at=None)
+
+
+def _suppress(user: User, phone: str, lid: str, source: str, actor: User | None) -> tuple[Suppression, bool]:
+    known = {one.pk: one for one in _active(user, phone, lid).select_for_update().order_by("pk")}
+    by_phone = next((one for one in known.values() if phone and one.phone == phone), None)
+    by_lid = next((one for one in known.values() if lid and one.lid == lid), None)
+    row = by_phone or by_lid
+    if row is None or (phone and by_phone is None and row.phone):
+        reason = Suppression.Reason.MANUAL if actor else Suppression.Reason.STOP
+        new = Suppression(user=user, phone=phone, lid="" if by_lid else lid, reason=reason, note=source[:200])
+        Suppression.objects.bulk_create([new], ignore_conflicts=True)  # somebody else may be faster
+        found = _active(user, phone, lid).order_by("pk")
+        return (found.filter(phone=phone).first() if phone else None) or found[0], row is None
+    row.phone = row.phone or phone
+    row.lid = row.lid or ("" if by_lid else lid)
+    row.save(update_fields=["phone", "lid"])
+    return row, False
+
+
+def _withdraw(contact: Contact, source: str, actor: User | None) -> None:
+    contact.consent = Contact.Consent.WITHDRAWN
+    contact.save(update_fields=["consent"])
+    ConsentRecord.objects.create(
+        user_id=contact.user_id, contact=contact, status=contact.consent, source=source[:200], recorded_by=actor
+    )
+
+
+def _confirm(
+    suppression: Suppression, user: User, phone: str, contact: Contact | None, session: WaSenderSession, language: str
+) -> None:
+    """The one confirmation: whoever flips the flag queues it."""
+    if not Suppression.objects.filter(pk=suppression.pk, is_confirmed=False).update(is_confirmed=True):
+        return
+    words = LANGUAGES.get(language) or LANGUAGES.get(user.locale.split("-")[0]) or LANGUAGES["en"]
+    Message.objects.create(
+        user=user,
+        contact=contact,
+        session=session,
+        phone=phone,
+        kind=Kind.CONFIRMATION,
+        state=State.QUEUED,
+        body=words.reply,
+        retry_at=timezone.now(),
+    )
+
+
+def _phone_of(suppression: Suppression) -> str | None:
+    contact = Contact.objects.filter(user=suppression.user, lid=suppression.lid).first()
+    if contact is not None:
+        return contact.phone
+    session = WaSenderSession.objects.visible_to(suppression.user).connected().select_related("account").first()
+    if session is None or not session.api_key:
+        return None
+    try:
+        return client_call(session.account, lambda gateway: gateway.pn_from_lid(session.api_key, suppression.lid))
+    except GatewayError as error:
+        logger.info("a LID could not be resolved (%s)", error.code)
+        return None
+
+
+def _listed(text: str) -> list[str]:
+    """Single words up to the first slash, phrases after it."""
+    words, *phrases = text.split("/")
+    return [one for one in map(normalise, [*words.split(), *phrases]) if one]
+
+
+@cache
+def _polite() -> frozenset[str]:
+    return frozenset(normalise(POLITE).split())
+
+
+def _bare(message: str) -> str:
+    """The message without the courtesies at its ends; as it stands if nothing else is in it."""
+    words = message.split()
+    first, last = 0, len(words)
+    while first < last and words[first] in _polite():
+        first += 1
+    while last > first and words[last - 1] in _polite():
+        last -= 1
+    return " ".join(words[first:last])
+
+
+def _tables() -> tuple[dict[str, str], dict[str, str], dict[str, str], frozenset[str]]:
+    """Whole messages, first words and phrases with their language (the first that has them), and words of start."""
+    whole: dict[str, str] = {}
+    first: dict[str, str] = {}
+    phrases: dict[str, str] = {}
+    start: set[str] = set()
+    for code, language in LANGUAGES.items():
+        for word in _listed(language.strong):
+            whole.setdefault(word, code)
+            first.setdefault(word, code)
+        for word in _listed(language.weak):
+            whole.setdefault(word, code)
+        for phrase in filter(None, map(normalise, language.phrases.split("/"))):
+            phrases.setdefault(phrase, code)
+        start.update(_listed(language.start))
+    return whole, first, phrases, frozenset(start - whole.keys())
+
+
+_WHOLE, _FIRST, _PHRASE_LANGUAGE, _START = _tables()
+
+
+def _any_of(phrases: list[str]) -> str:
+    return "|".join(re.escape(one) for one in sorted(phrases, key=len, reverse=True))
+
+
+_PHRASES = re.compile(f" ({_any_of(list(_PHRASE_LANGUAGE))}) ")
+_UNSPACED_PHRASES = re.compile(_any_of([one for one in _PHRASE_LANGUAGE if is_unspaced(one)]))

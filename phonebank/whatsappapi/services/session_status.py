@@ -1,0 +1,183 @@
+"""What a session's status is: what webhooks and polls say of it becomes one row, and only a poll makes it connected."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from phonebank.gateways.base import SessionInfo
+from phonebank.gateways.errors import GatewayError, NotFound
+from phonebank.gateways.wasender import WEBHOOK_EVENTS, WaSender
+from phonebank.whatsappapi.models import GatewayAccount, WaSenderSession
+from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.gateways import client_call, explain, webhook_url
+
+logger = logging.getLogger(__name__)
+
+Status = WaSenderSession.Status
+
+# `updated_at` is when a session was last looked at. While somebody is likely to be scanning, look often.
+LINKING = (Status.CONNECTING, Status.NEED_SCAN, Status.NEED_PASSKEY)
+LINKING_FOR = timedelta(minutes=5)
+POLL_LINKING, POLL_LIVE, POLL_REST = timedelta(seconds=10), timedelta(seconds=60), timedelta(minutes=5)
+
+
+def apply_status(
+    *, wa_session_id: int, status: str, source: str, reason: str = "", asked_at: datetime | None = None
+) -> bool:
+    """Stores a status with its moment and reason; True when it is another one than before.
+
+    `source` says who told: "poll", "gateway" (an answer to our call) or "webhook". A webhook's "connected" would make
+    us send more, so it is not believed but looked up. An answer to a question asked at `asked_at` does not undo what
+    was learned after that.
+    """
+    rows = WaSenderSession.objects.alive().filter(pk=wa_session_id)
+    if asked_at is not None:
+        rows = rows.filter(Q(status=status) | Q(status_since__lte=asked_at))
+    if source == "webhook" and status == Status.CONNECTED:
+        row = rows.select_related("account", "user").first()
+        if row is None or row.wasender_id is None:
+            return False
+        before = row.status
+        return refresh_status(wa_session=row).status != before
+    now, reason = timezone.now(), reason[:200]
+    seen = {"last_active_at": now, "updated_at": now} if status == Status.CONNECTED else {"updated_at": now}
+    came_up = {"connection_version": F("connection_version") + 1} if status == Status.CONNECTED else {}
+    changed = rows.exclude(status=status).update(
+        status=status, status_since=now, status_reason=reason, **seen, **came_up
+    )
+    if not changed:
+        rows.filter(status=status).update(status_reason=reason, **seen)
+    return bool(changed)
+
+
+def refresh_status(*, wa_session: WaSenderSession) -> WaSenderSession:
+    """Reads the session at the gateway: status, keys, settings and, once linked, whose number it is.
+
+    Puts our webhook address right where another stands. Raises ServiceError; the stored status is then kept, except
+    that a session unknown to the gateway becomes "unknown".
+    """
+    row = WaSenderSession.objects.select_related("account", "user").get(pk=wa_session.pk)
+    if row.wasender_id is None or row.deleted_at is not None:
+        return row
+    asked_at = timezone.now()
+    try:
+        info = client_call(row.account, lambda gateway: read_details(gateway, row))
+    except NotFound as error:
+        apply_status(wa_session_id=row.pk, status=Status.UNKNOWN, source="poll", reason=error.user_message)
+        row.refresh_from_db()
+        return row
+    except GatewayError as error:
+        raise explain(error, "What is shown may be out of date.") from error
+    with transaction.atomic():
+        locked = WaSenderSession.objects.select_for_update(of=("self",)).get(pk=row.pk)
+        if locked.deleted_at is not None:
+            return locked
+        store_details(locked, info)
+        locked.save(update_fields=_DETAILS)
+        came_up = apply_status(
+            wa_session_id=row.pk, status=info.status, source="poll", reason=_reason(info), asked_at=asked_at
+        )
+    if info.status == Status.CONNECTED and (came_up or not row.linked_number):
+        _store_linked_number(row, info.api_key or row.api_key)
+    row.refresh_from_db()
+    return row
+
+
+async def read_details(gateway: WaSender, row: WaSenderSession) -> SessionInfo:
+    """The session at the gateway, with our webhook address registered where webhooks can arrive."""
+    token, url = row.account.token, webhook_url(row)
+    info = await gateway.get_session(token, row.wasender_id)
+    if not url or (info.webhook_url == url and info.webhook_enabled):
+        return info
+    settings = {"webhook_url": url, "webhook_enabled": True, "webhook_events": WEBHOOK_EVENTS}
+    updated = await gateway.update_session(token, row.wasender_id, **settings)
+    if updated.warning:  # stored but not pushed to the running session: once more (contract 2.1)
+        updated = await gateway.update_session(token, row.wasender_id, **settings)
+    return updated
+
+
+_DETAILS = [
+    "api_key", "api_key_digest", "previous_key_digest", "previous_key_until", "key_version", "webhook_secret",
+    "webhook_secret_digest", "account_protection", "log_messages", "updated_at",
+]  # fmt: skip
+
+
+def store_details(row: WaSenderSession, info: SessionInfo) -> None:
+    """Takes over the gateway's secrets and settings; the caller saves. Absent secrets change nothing."""
+    if info.api_key and info.api_key != row.api_key:
+        row.set_api_key(info.api_key)
+    if info.webhook_secret and info.webhook_secret != row.webhook_secret:
+        row.set_webhook_secret(info.webhook_secret)
+    row.account_protection, row.log_messages = info.account_protection, info.log_messages
+
+
+def poll_statuses(limit: int = 100) -> int:
+    """Looks at the sessions not looked at for a while and returns how many changed.
+
+    One list call for each account; only sessions that differ cost a call of their own. Several workers may run this:
+    each takes rows that no other has.
+    """
+    claimed: dict[GatewayAccount, list[WaSenderSession]] = defaultdict(list)
+    for row in _claim_stale(limit):
+        claimed[row.account].append(row)
+    return sum(_poll_account(account, rows) for account, rows in claimed.items())
+
+
+def _claim_stale(limit: int) -> list[WaSenderSession]:
+    now = timezone.now()
+    linking = Q(status__in=LINKING, status_since__gt=now - LINKING_FOR, updated_at__lt=now - POLL_LINKING)
+    live = Q(status__in=[Status.CONNECTED, *LINKING, Status.UNKNOWN], updated_at__lt=now - POLL_LIVE)
+    rest = Q(updated_at__lt=now - POLL_REST)
+    with transaction.atomic():
+        rows = list(
+            WaSenderSession.objects.alive()
+            .filter(linking | live | rest)
+            .exclude(wasender_id=None)
+            .select_related("account", "user")
+            .select_for_update(of=("self",), skip_locked=True)
+            .order_by("updated_at")[:limit]
+        )
+        WaSenderSession.objects.filter(pk__in=[row.pk for row in rows]).update(updated_at=now)
+    return rows
+
+
+def _poll_account(account: GatewayAccount, rows: list[WaSenderSession]) -> int:
+    try:
+        listed = client_call(account, lambda gateway: gateway.list_sessions(account.token))
+    except GatewayError as error:
+        logger.warning("sessions of account %s could not be listed (%s)", account.pk, error.code)
+        return 0
+    statuses = {info.id: info.status for info in listed}
+    changed = 0
+    for row in rows:
+        if statuses.get(row.wasender_id) == row.status:
+            if row.status == Status.CONNECTED:
+                WaSenderSession.objects.filter(pk=row.pk).update(last_active_at=timezone.now())
+            continue
+        try:
+            changed += refresh_status(wa_session=row).status != row.status
+        except ServiceError as error:
+            logger.warning("session %s could not be read (%s)", row.public_id, error.code)
+    return changed
+
+
+def _store_linked_number(row: WaSenderSession, api_key: str) -> None:
+    """Asked outside of any lock: who scanned the code may not be who was expected (contract 2.1)."""
+    try:
+        number = client_call(row.account, lambda gateway: gateway.who_am_i(api_key)).number
+    except GatewayError as error:
+        logger.info("linked number of session %s not known yet (%s)", row.public_id, error.code)
+        return
+    WaSenderSession.objects.filter(pk=row.pk).update(linked_number=number)
+
+
+def _reason(info: SessionInfo) -> str:
+    if info.status == Status.UNKNOWN and info.raw_status:
+        return f"The gateway says “{info.raw_status}”."
+    return ""

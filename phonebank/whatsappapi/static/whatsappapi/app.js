@@ -1,0 +1,98 @@
+// Everything here only adds comfort: each page does its work without it.
+(() => {
+  "use strict";
+  const every = (selector, act, root = document) => root.querySelectorAll(selector).forEach(act);
+
+  // Polling rests while nobody looks, and a poll that fails leaves the page as it is.
+  document.addEventListener("htmx:before:request", (event) => {
+    const source = event.detail.ctx?.sourceElement;
+    if (document.hidden && source?.hasAttribute("data-live")) event.preventDefault();
+  });
+  const offline = (is) => document.documentElement.classList.toggle("is-stale", is);
+  document.addEventListener("htmx:error", () => offline(true));
+  document.addEventListener("htmx:after:request", (event) => offline(event.detail.ctx?.response?.status >= 500));
+
+  document.addEventListener("click", (event) => {
+    const closer = event.target.closest("[data-dismiss]");
+    if (closer) closer.closest(".alert").remove();
+    const toggler = event.target.closest("[data-toggle]");
+    if (toggler) {
+      const shown = document.getElementById(toggler.dataset.toggle).classList.toggle("show");
+      toggler.setAttribute("aria-expanded", String(shown));
+    }
+    const copier = event.target.closest("[data-copy]");
+    if (copier) {
+      navigator.clipboard.writeText(document.getElementById(copier.dataset.copy).value)
+        .then(() => { copier.querySelector("span").textContent = "Copied"; });
+    }
+    const reveal = event.target.closest("[data-reveal]");
+    if (reveal) {
+      const field = document.getElementById(reveal.dataset.reveal);
+      field.type = field.type === "password" ? "text" : "password";
+      reveal.setAttribute("aria-pressed", String(field.type === "text"));
+    }
+    every("details.dropdown[open]", (menu) => { if (!menu.contains(event.target)) menu.open = false; });
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    every("details.dropdown[open]", (menu) => { menu.open = false; menu.querySelector("summary").focus(); });
+  });
+
+  // A form that was sent is not sent again by an impatient second click.
+  document.addEventListener("submit", (event) => {
+    if (event.defaultPrevented) return;
+    every("button[type=submit]", (button) => {
+      setTimeout(() => { button.disabled = true; });
+      addEventListener("pageshow", () => { button.disabled = false; }, { once: true });
+    }, event.target);
+  });
+
+  // The session cards' "select all", and the numbers that follow a selection.
+  document.addEventListener("change", (event) => {
+    const all = event.target.closest("[data-select-all]");
+    if (all) every(`input[name="${all.dataset.selectAll}"]`, (box) => { if (!box.disabled) box.checked = all.checked; });
+    every("[data-sum]", sum);
+    every("select[data-submit]", (select) => { if (select === event.target) select.form.requestSubmit(); });
+  });
+  const sum = (output) => {
+    let total = 0, unlimited = false, count = 0;
+    every(`input[name="${output.dataset.sum}"]:checked`, (box) => {
+      count += 1;
+      if (box.dataset.room === "") unlimited = true; else total += Number(box.dataset.room);
+    });
+    const need = Number(output.dataset.need);
+    const number = new Intl.NumberFormat(document.documentElement.lang);
+    output.classList.toggle("is-short", count > 0 && !unlimited && total < need);
+    if (!count) output.textContent = "No session chosen yet.";
+    else if (unlimited) output.textContent = `${count} chosen, no daily limit: room for everybody today.`;
+    else if (total >= need) output.textContent = `${count} chosen, room for ${number.format(total)} more messages today: enough.`;
+    else output.textContent = `${count} chosen, room for ${number.format(total)} more messages today. `
+      + `The other ${number.format(need - total)} people follow on the next days.`;
+  };
+
+  // Merge tags are put where the cursor is.
+  document.addEventListener("click", (event) => {
+    const tag = event.target.closest("[data-insert]");
+    if (!tag) return;
+    const field = document.getElementById(tag.dataset.into);
+    field.setRangeText(tag.dataset.insert, field.selectionStart, field.selectionEnd, "end");
+    field.focus();
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+
+  // Seconds that count down between two polls.
+  setInterval(() => every("[data-seconds]", (one) => {
+    const left = Math.max(0, Number(one.dataset.seconds) - 1);
+    one.dataset.seconds = String(left);
+    one.textContent = String(left);
+  }), 1000);
+
+  const ready = () => {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    every("select[data-time-zone]", (select) => {
+      if (select.value === "UTC" && [...select.options].some((option) => option.value === zone)) select.value = zone;
+    });
+    every("[data-sum]", sum);
+  };
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", ready); else ready();
+})();

@@ -1,0 +1,62 @@
+"""Icons, form fields and bars: the small parts that every page is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import phonenumbers
+from django import template
+from django.forms import BoundField, CheckboxInput, Select, SelectMultiple
+from django.templatetags.static import static
+from django.utils.html import format_html
+
+register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str, css: str = "") -> str:
+    """An icon of the sprite, as decoration: the words beside it say the same."""
+    return format_html(
+        '<svg class="icon {}" aria-hidden="true" focusable="false" fill="none" stroke="currentColor"'
+        ' stroke-linecap="round" stroke-linejoin="round"><use href="{}#{}"></use></svg>',
+        css,
+        static("vendor/icons/icons.svg"),
+        name,
+    )
+
+
+@register.inclusion_tag("whatsappapi/_field.html")
+def field(bound: BoundField, label: str = "", has_help: bool = True, **attrs: Any) -> dict[str, Any]:
+    """A labelled field with its help and errors tied to it for screen readers."""
+    widget = bound.field.widget
+    is_check = isinstance(widget, CheckboxInput)
+    css = "form-check-input" if is_check else "form-select" if isinstance(widget, (Select, SelectMultiple)) else "form-control"
+    if bound.errors:
+        css += " is-invalid"
+        attrs["aria-invalid"] = "true"
+    described = [f"{bound.id_for_label}_error"] if bound.errors else []
+    if bound.help_text and has_help:
+        described.append(f"{bound.id_for_label}_help")
+    if described:
+        attrs["aria-describedby"] = " ".join(described)
+    rendered = bound.as_widget(attrs={**attrs, "class": css})
+    help_text = bound.help_text if has_help else ""
+    return {"field": bound, "label": label or bound.label, "help": help_text, "rendered": rendered, "is_check": is_check}
+
+
+@register.inclusion_tag("whatsappapi/_bar.html")
+def bar(used: int, limit: int | None, label: str) -> dict[str, Any]:
+    """Used of limit as a bar of 0..100; without a limit the bar stays empty."""
+    share = min(100.0, 100.0 * used / limit) if limit else 0.0 if limit is None else 100.0
+    fill = "fill-red" if share >= 100 else "fill-yellow" if share >= 80 else "fill-accent"
+    return {"share": f"{share:.2f}", "fill": fill, "label": label}
+
+
+@register.filter
+def phone(number: str) -> str:
+    """+491512345678 as +49 1512 345678, for reading; unparsable numbers as they are."""
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return number
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)

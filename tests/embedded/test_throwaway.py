@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from phonebank.embedded import Cluster, ephemeral
+
+from .conftest import processes, python, wait_for
+
+RUN = """
+import sys
+from phonebank.embedded import ephemeral, throwaway
+inside = throwaway.Cluster.start
+def start(cluster):
+    print(cluster.home, flush=True)
+    return inside(cluster)
+throwaway.Cluster.start = start
+with ephemeral(fsync=False) as cluster:
+    print("up", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_lives_for_the_block_and_leaves_nothing():
+    with ephemeral(fsync=False) as cluster:
+        home = cluster.home
+        with psycopg.connect(cluster.url) as connection:
+            assert connection.execute("SHOW fsync").fetchone() == ("off",)
+        assert processes(home)
+    assert not home.exists()
+    assert processes(home) == []
+
+
+def test_keeps_fsync_unless_told_otherwise():
+    with ephemeral() as cluster, psycopg.connect(cluster.url) as connection:
+        assert connection.execute("SHOW fsync").fetchone() == ("on",)
+
+
+def test_goes_away_with_a_killed_parent():
+    parent = python(RUN)
+    home = Path(parent.stdout.readline().strip())
+    assert parent.stdout.readline() == "up\n"
+    parent.kill()
+    parent.communicate()
+    wait_for(lambda: not home.exists() and not processes(home))
+
+
+@pytest.mark.parametrize("moment", ["new-*", "data", "postgres.log", "data/postmaster.pid"])
+def test_goes_away_when_killed_in_the_middle_of_the_start(moment):
+    parent = python(RUN)
+    home = Path(parent.stdout.readline().strip())
+    wait_for(lambda: list(home.glob(f"postgres/{moment}")))
+    parent.kill()
+    parent.communicate()
+    wait_for(lambda: not home.exists() and not processes(home))
+
+
+def test_the_interrupt_key_ends_it_cleanly():
+    parent = python(RUN, process_group=0)
+    home = Path(parent.stdout.readline().strip())
+    parent.stdout.readline()
+    os.killpg(parent.pid, signal.SIGINT)
+    parent.communicate(timeout=60)
+    assert not home.exists()
+
+
+def test_what_a_killed_watcher_left_behind_goes_at_the_next_run():
+    parent = python(RUN)
+    home = Path(parent.stdout.readline().strip())
+    parent.stdout.readline()
+    server = int((home / "postgres/data/postmaster.pid").read_text().split()[0])
+    watcher = [pid for pid in processes(home) if b"embedded.watch" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    for pid in (*watcher, parent.pid):
+        os.kill(pid, signal.SIGKILL)
+    parent.communicate()
+    assert processes(home), "somebody else cleared up"
+    with ephemeral(fsync=False) as other:
+        assert not home.exists()
+        assert server not in processes(home)
+        with ephemeral(fsync=False):  # a living one stays
+            assert Cluster(other.home).status() == "ready"

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from phonebank.gateways.wasender import WaSender, open_http
+from tests.gateways.server import RawServer
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[RawServer]:
+    async with RawServer() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def http(server: RawServer):  # after the server, so that connections close before it does
+    async with open_http() as session:
+        yield session
+
+
+@pytest.fixture
+def gateway(server: RawServer, http) -> WaSender:
+    return WaSender(server.url, http)
