@@ -1,6 +1,6 @@
 """Copies the pinned front-end parts into the package (`npm ci --ignore-scripts` in this folder first).
 
-Only what pages use is copied, with its licence. Users never run this; the copies are committed and a check compares them.
+Only what pages use is copied, with its licence. Users never run this: the copies are committed.
 """
 
 from __future__ import annotations

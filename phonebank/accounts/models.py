@@ -25,7 +25,9 @@ class Plan(models.Model):
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=40)
     max_sessions = models.PositiveIntegerField()
-    daily_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Messages a day per session; empty: unlimited")
+    daily_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Messages a day per session; empty: unlimited"
+    )
     position = models.PositiveSmallIntegerField(default=0)
 
     class Meta:

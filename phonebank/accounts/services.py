@@ -1,4 +1,4 @@
-"""One-time links, the first administrator, and invitations. A link works without mail: whoever makes it hands it over."""
+"""One-time links, the first administrator, invitations. A link needs no mail: whoever makes it hands it over."""
 
 from __future__ import annotations
 
@@ -106,9 +106,7 @@ def signup_is_open() -> bool:
 
 def _trust_address(user: User) -> None:
     """No verification mail for who came by a link that a person handed over."""
-    EmailAddress.objects.update_or_create(
-        user=user, email=user.email, defaults={"primary": True, "verified": True}
-    )
+    EmailAddress.objects.update_or_create(user=user, email=user.email, defaults={"primary": True, "verified": True})
 
 
 def _open_links(token: str):

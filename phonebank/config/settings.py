@@ -126,7 +126,6 @@ LANGUAGES = [("en", "English (United States)"), ("en-gb", "English (United Kingd
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = HOME / "static"
 # Served from the package without a collect step: nothing to run before the first start.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 3600

@@ -105,8 +105,8 @@ def _actions(session: Session) -> str:
 def _card(session: Session) -> str:
     sent, heard = len(session.accepted), len(session.inbound)
     return (
-        f'<li class="card"><div class="who"><h3><a href="/numbers/{session.id}">'
-        f"{escape(session.settings['name'])}</a></h3>{_chip(session)}</div>"
+        f'<li class="card"><div class="who"><h2><a href="/numbers/{session.id}">'
+        f"{escape(session.settings['name'])}</a></h2>{_chip(session)}</div>"
         f'<p class="number">+{escape(session.number)}</p>'
         f'<p class="hint">{sent:,} sent, {heard:,} received</p><div class="actions">{_actions(session)}</div></li>'
     )

@@ -28,7 +28,11 @@ class CreateSessionForm(forms.Form):
     )
     is_default = forms.BooleanField(required=False, label="Use this session when none is chosen")
     daily_limit = forms.IntegerField(
-        min_value=1, max_value=1_000_000, required=False, label="Messages a day", help_text="Empty: what the plan allows."
+        min_value=1,
+        max_value=1_000_000,
+        required=False,
+        label="Messages a day",
+        help_text="Empty: what the plan allows.",
     )
     account_protection = forms.BooleanField(
         required=False,
@@ -59,7 +63,10 @@ class DeleteSessionForm(forms.Form):
 
     typed = forms.CharField(max_length=60, widget=forms.TextInput(attrs={"autocomplete": "off"}))
     at_gateway = forms.BooleanField(
-        required=False, initial=True, label="Delete it at the gateway too", help_text="Otherwise it stays in WaSender's list."
+        required=False,
+        initial=True,
+        label="Delete it at the gateway too",
+        help_text="Otherwise it stays in WaSender's list.",
     )
 
     def __init__(self, *args: Any, wa_session: WaSenderSession, **kwargs: Any) -> None:
@@ -77,20 +84,23 @@ class DeleteSessionForm(forms.Form):
 def countries() -> list[tuple[str, str]]:
     """Regions with their calling code; empty means that every number is written with a plus."""
     known = sorted(phonenumbers.SUPPORTED_REGIONS)
-    return [("", "All numbers start with +"), *((r, f"{r} (+{phonenumbers.country_code_for_region(r)})") for r in known)]
+    return [
+        ("", "All numbers start with +"),
+        *((r, f"{r} (+{phonenumbers.country_code_for_region(r)})") for r in known),
+    ]
 
 
 class ImportForm(forms.Form):
     list_name = forms.CharField(max_length=80, label="List", help_text="A new one, or one that you have.")
     file = forms.FileField(
         label="CSV file",
-        help_text="One person a line. Columns: phone, name, and if you like the consent source; others become merge tags.",
+        help_text="One person a line. Columns: phone, name, consent if you have it; all others become merge tags.",
         widget=forms.FileInput(attrs={"accept": ".csv,text/csv"}),
     )
     consent_source = forms.CharField(
         max_length=200,
         label="How did these people agree?",
-        help_text="Such as: newsletter form on our website, ticked by each of them. Kept as evidence with every person.",
+        help_text="Such as: newsletter form on our website, ticked by each. Kept as evidence with every person.",
     )
     country = forms.ChoiceField(choices=countries, required=False, label="Numbers without a country code are from")
 
@@ -107,7 +117,7 @@ class GatewayForm(forms.Form):
     token = forms.CharField(
         max_length=500,
         label="Personal access token",
-        help_text="From wasenderapi.com, Settings, Personal access tokens. It is stored encrypted and never shown again.",
+        help_text="From wasenderapi.com, Settings, Personal access tokens. Stored encrypted, never shown again.",
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
     )
 

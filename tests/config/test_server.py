@@ -141,7 +141,7 @@ def test_an_unknown_transfer_coding_is_refused(shared):
     assert shared.say(request)[0].startswith("HTTP/1.1 501")
 
 
-def test_a_head_answer_has_no_body_and_the_connection_goes_on(shared):
+def test_a_head_answer_has_no_body(shared):
     with shared.connect() as client:
         client.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         got = b""

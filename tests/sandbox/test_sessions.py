@@ -14,7 +14,9 @@ PATH = "/whatsapp-sessions"
 async def test_create_shows_secrets_and_lists_do_not(desk: Desk):
     session = await desk.create(name="Shop")
     assert isinstance(session["id"], int) and session["status"] == "disconnected"
-    assert re.fullmatch(r"[0-9a-f]{64}", session["api_key"]) and re.fullmatch(r"[0-9a-f]{32}", session["webhook_secret"])
+    assert re.fullmatch(r"[0-9a-f]{64}", session["api_key"]) and re.fullmatch(
+        r"[0-9a-f]{32}", session["webhook_secret"]
+    )
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", session["created_at"])
     [listed] = (await desk.account("GET", PATH)).body["data"]
     assert listed["id"] == session["id"] and not {"api_key", "webhook_secret"} & listed.keys()

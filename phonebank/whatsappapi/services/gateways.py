@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -105,20 +106,23 @@ def webhook_url(wa_session: WaSenderSession) -> str:
 
 
 def update_webhooks(owner: User) -> int:
-    """Tells the sandbox where we are now, for each of the owner's sessions whose address has changed. Returns how many."""
+    """Tells the sandbox where we are now, for each of the owner's sessions whose address changed. Returns how many."""
+    accounts = GatewayAccount.objects.filter(user=owner, is_sandbox=True)
+    return sum(client_call(account, partial(_update_webhooks, account, _addresses(account))) for account in accounts)
+
+
+def _addresses(account: GatewayAccount) -> dict[int, str]:
+    rows = account.wa_sessions.alive().exclude(wasender_id=None).select_related("account", "user")
+    return {row.wasender_id: webhook_url(row) for row in rows}
+
+
+async def _update_webhooks(account: GatewayAccount, addresses: dict[int, str], gateway: WaSender) -> int:
     changed = 0
-    for account in GatewayAccount.objects.filter(user=owner, is_sandbox=True):
-        theirs = {info.id: info for info in client_call(account, lambda gateway: gateway.list_sessions(account.token))}
-        for wa_session in account.wa_sessions.alive().select_related("account", "user"):
-            info, url = theirs.get(wa_session.wasender_id or 0), webhook_url(wa_session)
-            if info is not None and url and info.webhook_url != url:
-                client_call(
-                    account,
-                    lambda gateway, id=info.id, url=url: gateway.update_session(
-                        account.token, id, webhook_url=url, webhook_enabled=True
-                    ),
-                )
-                changed += 1
+    for info in await gateway.list_sessions(account.token):
+        url = addresses.get(info.id)
+        if url and info.webhook_url != url:
+            await gateway.update_session(account.token, info.id, webhook_url=url, webhook_enabled=True)
+            changed += 1
     return changed
 
 

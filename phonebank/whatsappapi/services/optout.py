@@ -51,7 +51,7 @@ def stop_language(text: str) -> str | None:
         return _FIRST[first]
     found = _PHRASES.search(f" {message} ")
     if found:
-        return _PHRASE_LANGUAGE[found[1]]
+        return _PHRASE_LANGUAGE[found["a"] or found["b"]]
     if is_unspaced(message):
         found = _UNSPACED_PHRASES.search(message)
         if found:
@@ -78,6 +78,7 @@ def opt_out(
     if not phone and not lid:
         raise ServiceError("Nobody was named to opt out.", code="nobody")
     with transaction.atomic(durable=True):
+        _one_at_a_time(user)
         contact = _contact(user, phone, lid)
         phone = phone or (contact.phone if contact else "")
         lid = lid or (contact.lid if contact else "")
@@ -88,6 +89,7 @@ def opt_out(
             record(actor=actor, verb="contact.opted_out", target=contact, owner=user, source=source)
     with transaction.atomic(durable=True):
         if phone:
+            _one_at_a_time(user)
             with connection.cursor() as cursor:
                 skip_person(cursor, user.pk, phone, SKIP_REASON)
         if phone and session is not None:
@@ -101,13 +103,14 @@ def opt_in(*, user: User, phone: str = "", lid: str = "", source: str) -> bool:
     Consent comes back only where evidence of an earlier consent exists: a message alone grants none.
     """
     with transaction.atomic():
+        _one_at_a_time(user)
         contact = _contact(user, phone, lid)
         phone = phone or (contact.phone if contact else "")
         lid = lid or (contact.lid if contact else "")
         lifted = _active(user, phone, lid).update(lifted_at=timezone.now())
         if lifted and contact is not None and contact.consent == Contact.Consent.WITHDRAWN:
             granted = contact.consent_records.filter(status=Contact.Consent.GRANTED).exists()
-            contact.consent = Contact.Consent.GRANTED if granted else Contact.Consent.UNKNOWN
+            contact.consent = Contact.Consent.GRANTED
             contact.save(update_fields=["consent"])
             ConsentRecord.objects.create(user=user, contact=contact, status=contact.consent, source=source[:200])
         if lifted:
@@ -125,6 +128,12 @@ def resolve_lids(limit: int = 20) -> int:
             opt_out(user=suppression.user, phone=phone, lid=suppression.lid, source="number found for a LID")
             resolved += 1
     return resolved
+
+
+def _one_at_a_time(user: User) -> None:
+    """A person who writes stop five times within a second must not make five transactions wait for one another."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('opt-out', %s))", [user.pk])
 
 
 def _contact(user: User, phone: str, lid: str) -> Contact | None:
@@ -246,5 +255,9 @@ def _any_of(phrases: list[str]) -> str:
     return "|".join(re.escape(one) for one in sorted(phrases, key=len, reverse=True))
 
 
-_PHRASES = re.compile(f" ({_any_of(list(_PHRASE_LANGUAGE))}) ")
+# Phrases of several words also match where the last one goes on: endings carry "me" or "please" in many languages.
+_PHRASES = re.compile(
+    f" (?:(?P<a>{_any_of([one for one in _PHRASE_LANGUAGE if ' ' in one])})"
+    f"|(?P<b>{_any_of([one for one in _PHRASE_LANGUAGE if ' ' not in one])}) )"
+)
 _UNSPACED_PHRASES = re.compile(_any_of([one for one in _PHRASE_LANGUAGE if is_unspaced(one)]))

@@ -60,7 +60,7 @@ VALUES (%s, %s, %s, %s, %s) ON CONFLICT (digest) DO NOTHING
 """
 _BACKLOG = """
 SELECT EXISTS (SELECT 1 FROM whatsappapi_webhookevent
-  WHERE state IN ('new', 'unmatched') AND due_at <= now() OFFSET %s)
+  WHERE state IN ('new', 'unmatched') AND due_at <= statement_timestamp() OFFSET %s)
 """
 
 
@@ -186,7 +186,8 @@ TO_CONFIRM = "failure to confirm"
 _CLAIM = """
 SELECT e.id, e.session_id, s.user_id, e.body, e.received_at, e.tries, e.state
 FROM whatsappapi_webhookevent e JOIN whatsappapi_wasendersession s ON s.id = e.session_id
-WHERE e.state IN ('new', 'unmatched') AND e.due_at <= now() AND (%(ids)s::bigint[] IS NULL OR e.id = ANY(%(ids)s))
+WHERE e.state IN ('new', 'unmatched') AND e.due_at <= statement_timestamp()
+  AND (%(ids)s::bigint[] IS NULL OR e.id = ANY(%(ids)s))
 ORDER BY e.due_at LIMIT %(limit)s FOR UPDATE OF e SKIP LOCKED
 """
 _MARK = """

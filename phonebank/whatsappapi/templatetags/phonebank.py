@@ -30,7 +30,13 @@ def field(bound: BoundField, label: str = "", has_help: bool = True, **attrs: An
     """A labelled field with its help and errors tied to it for screen readers."""
     widget = bound.field.widget
     is_check = isinstance(widget, CheckboxInput)
-    css = "form-check-input" if is_check else "form-select" if isinstance(widget, (Select, SelectMultiple)) else "form-control"
+    css = (
+        "form-check-input"
+        if is_check
+        else "form-select"
+        if isinstance(widget, (Select, SelectMultiple))
+        else "form-control"
+    )
     if bound.errors:
         css += " is-invalid"
         attrs["aria-invalid"] = "true"
@@ -41,7 +47,13 @@ def field(bound: BoundField, label: str = "", has_help: bool = True, **attrs: An
         attrs["aria-describedby"] = " ".join(described)
     rendered = bound.as_widget(attrs={**attrs, "class": css})
     help_text = bound.help_text if has_help else ""
-    return {"field": bound, "label": label or bound.label, "help": help_text, "rendered": rendered, "is_check": is_check}
+    return {
+        "field": bound,
+        "label": label or bound.label,
+        "help": help_text,
+        "rendered": rendered,
+        "is_check": is_check,
+    }
 
 
 @register.inclusion_tag("whatsappapi/_bar.html")

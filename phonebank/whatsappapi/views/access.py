@@ -26,9 +26,7 @@ def session_or_404(user: User, public_id: uuid.UUID) -> WaSenderSession:
 
 
 def campaign_or_404(user: User, public_id: uuid.UUID) -> Campaign:
-    return get_object_or_404(
-        Campaign.objects.visible_to(user).select_related("contact_list"), public_id=public_id
-    )
+    return get_object_or_404(Campaign.objects.visible_to(user).select_related("contact_list"), public_id=public_id)
 
 
 def act(request: HttpRequest, verb: Callable[..., Any], done: str = "", **arguments: Any) -> bool:

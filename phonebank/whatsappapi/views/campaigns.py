@@ -36,6 +36,7 @@ CHIPS = {
     State.CANCELLED: ("", "Cancelled"),
     State.EXPIRED: ("red", "Ran out of time"),
 }
+COLUMNS = ["Waiting", "Sent", "Delivered", "Read", "Failed", "Unclear", "People"]
 FILTERS = [
     ("", "Everybody"), ("queued", "Waiting"), ("sending", "Sending"), ("sent", "Sent"), ("delivered", "Delivered"),
     ("read", "Read"), ("unknown", "Being checked"), ("uncertain", "May have received it"), ("failed", "Failed"),
@@ -94,21 +95,22 @@ def _progress(one: Campaign) -> dict[str, Any]:
         "progress": progress,
         "tally": tally(progress.counts),
         "lanes": lanes,
+        "columns": COLUMNS,
         "is_live": one.state in LIVE,
     }
 
 
-def _columns(counts: dict[str, int]) -> list[int]:
-    """Waiting, sent, delivered, read, failed, unclear and people, as the table of sessions shows them.
+def _columns(counts: dict[str, int]) -> list[tuple[str, int]]:
+    """COLUMNS with their numbers.
 
     Who has read it has got it, and who has got it was sent it: these three include one another.
     """
     n = Counter(counts)
     delivered = n["read"] + n["delivered"]
     sent = delivered + n["sent"] + n["accepted"]
-    return [
-        n["queued"] + n["sending"], sent, delivered, n["read"], n["failed"], n["unknown"] + n["uncertain"], n.total(),
-    ]  # fmt: skip
+    unclear = n["unknown"] + n["uncertain"]
+    cells = [n["queued"] + n["sending"], sent, delivered, n["read"], n["failed"], unclear, n.total()]
+    return list(zip(COLUMNS, cells, strict=True))
 
 
 def _recipients(request: HttpRequest, one: Campaign) -> dict[str, Any]:

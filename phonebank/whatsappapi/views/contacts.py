@@ -24,7 +24,7 @@ def contacts(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def import_contacts(request: HttpRequest) -> HttpResponse:
-    """Shows the report on the page that imported: a reload asks before it sends the file again, which changes nothing."""
+    """The report is the answer to the upload; uploading the same file again changes nothing."""
     form = ImportForm(request.POST or None, request.FILES or None)
     context = {"nav": "contacts", "form": form}
     if request.method == "POST" and form.is_valid():
@@ -42,6 +42,11 @@ def import_contacts(request: HttpRequest) -> HttpResponse:
             form.add_error("file", error.message)
         else:
             shown = report.rows[:SHOWN_ROWS]
-            context |= {"report": report, "rows": shown, "more": len(report.rows) - len(shown), "list": data["list_name"]}
+            context |= {
+                "report": report,
+                "rows": shown,
+                "more": len(report.rows) - len(shown),
+                "list": data["list_name"],
+            }
             return render(request, "whatsappapi/import_report.html", context)
     return render(request, "whatsappapi/import_contacts.html", context, status=422 if form.errors else 200)

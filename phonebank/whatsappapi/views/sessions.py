@@ -30,7 +30,13 @@ WATCHED = 120  # seconds that a page asks for new codes by itself; then a click 
 def sessions(request: HttpRequest) -> HttpResponse:
     page = Paginator(sessions_of(request.user), ROWS).get_page(request.GET.get("page"))
     used, most = service.slots(request.user)
-    context = {"nav": "sessions", "page": page, "cards": cards(page.object_list, request.user), "used": used, "most": most}
+    context = {
+        "nav": "sessions",
+        "page": page,
+        "cards": cards(page.object_list, request.user),
+        "used": used,
+        "most": most,
+    }
     return render(request, "whatsappapi/sessions.html", context)
 
 
@@ -54,8 +60,7 @@ def create_session(request: HttpRequest) -> HttpResponse:
 @require_safe
 def session(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     wa_session = session_or_404(request.user, public_id)
-    context = {**_link(request, wa_session, time.time()), "nav": "sessions", "deaf": deaf_accounts(request.user)}
-    context["card"] = cards([session_or_404(request.user, public_id)], request.user)[0]
+    context = {"nav": "sessions", "deaf": deaf_accounts(request.user), **_link(request, wa_session, time.time())}
     return render(request, "whatsappapi/session.html", context)
 
 
@@ -63,18 +68,19 @@ def session(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def session_link(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """The linking panel, polled by the session's page: a new code each 15 s, the end as soon as it is linked."""
     wa_session = session_or_404(request.user, public_id)
-    try:
-        since = float(request.GET.get("since", ""))
-    except ValueError:
-        since = 0.0
+    asked = request.GET.get("since", "")
+    since = float(asked) if asked.isdecimal() and len(asked) < 12 else 0.0
     if "watch" in request.GET and not _has_moved(request, wa_session, since):
         return HttpResponse(status=204)
     return render(request, "whatsappapi/session.html#link", _link(request, wa_session, since))
 
 
 def _has_moved(request: HttpRequest, wa_session: WaSenderSession, since: float) -> bool:
-    """Whether the status differs from the one the page shows. Asks the gateway at every second look."""
-    if int(time.time() - since) // 3 % 2:
+    """Whether the page shows another status than there is, or waits too long. Asks the gateway each second time."""
+    waited = time.time() - since
+    if waited > WATCHED:
+        return True
+    if int(waited) // 3 % 2:
         try:
             wa_session.status = service.refresh_status(wa_session=wa_session).status
         except ServiceError:
@@ -83,22 +89,29 @@ def _has_moved(request: HttpRequest, wa_session: WaSenderSession, since: float) 
 
 
 def _link(request: HttpRequest, wa_session: WaSenderSession, since: float) -> dict[str, object]:
-    """What the linking panel shows. `since` is when the person began to wait (seconds since 1970)."""
-    context: dict[str, object] = {"wa_session": wa_session, "since": f"{since:.0f}"}
-    if wa_session.status not in LINKING:
-        return context
-    if not 0 <= time.time() - since < WATCHED:
-        return {**context, "timed_out": True}
+    """What the page shows of linking. `since` is when the person began to wait (seconds since 1970)."""
+    context: dict[str, object] = {"since": f"{since:.0f}"}
+    if wa_session.status in LINKING:
+        if 0 <= time.time() - since < WATCHED:
+            context |= _look(request, wa_session)
+            wa_session = session_or_404(request.user, wa_session.public_id)
+        else:
+            context["timed_out"] = True
+    if wa_session.account.is_sandbox:
+        context["phones"] = wa_session.account.base_url.removesuffix("api")
+    return {**context, "wa_session": wa_session, "card": cards([wa_session], request.user)[0]}
+
+
+def _look(request: HttpRequest, wa_session: WaSenderSession) -> dict[str, object]:
+    """The present code, or why there is none. Brings the stored status up to date."""
     try:
         if wa_session.status == Status.NEED_SCAN:
             text = service.current_qr(actor=request.user, wa_session=wa_session)
-            context["qr"] = _draw(text) if text else None
-        else:
-            service.refresh_status(wa_session=wa_session)
+            return {"qr": _draw(text) if text else None}
+        service.refresh_status(wa_session=wa_session)
     except ServiceError as error:
-        context["error"] = error.message
-    wa_session.refresh_from_db(fields=["status", "status_reason", "status_since", "linked_number"])
-    return context
+        return {"error": error.message}
+    return {}
 
 
 def _draw(text: str) -> SafeString:

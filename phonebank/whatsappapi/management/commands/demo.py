@@ -23,9 +23,9 @@ class Command(BaseCommand):
         console = Console(highlight=False)
         call_command("migrate", verbosity=0)
         place = stage.Stage(stage.free_port(), stage.free_port())
-        where = connection.settings_dict
-        console.print(f"[bold]Phonebank demo[/]  three numbers, three hundred people, one campaign")
-        console.print(f"  database PostgreSQL {_version()} at {where['HOST']} (throw-away)")
+        where = connection.cursor().connection.info
+        console.print("[bold]Phonebank demo[/]  three numbers, three hundred people, one campaign")
+        console.print(f"  database PostgreSQL {where.server_version // 10000} at {where.host} (throw-away)")
         console.print(f"  web {place.web}   sandbox gateway {place.sandbox}")
         try:
             place.start()
@@ -55,7 +55,3 @@ def until_completed(campaign: Any) -> None:
 
     journey.until("the campaign to be marked completed", completed, 15)
 
-
-def _version() -> str:
-    number = connection.cursor().connection.info.server_version
-    return f"{number // 10000}.{number % 10000}"

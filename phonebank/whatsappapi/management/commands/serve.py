@@ -53,7 +53,7 @@ def serve(port: int, sandbox_port: int) -> None:
         gateways.ensure_sandbox_account(owner=user, url=place.sandbox, token=DEFAULT_TOKEN)
         gateways.update_webhooks(user)
         console.print(f"[bold]Phonebank[/] is ready after {time.monotonic() - started:.1f} s")
-        console.print(f"  database {connection.settings_dict['HOST']}")
+        console.print(f"  database {connection.cursor().connection.info.host}")
         if not Campaign.objects.filter(user=user).exists():
             campaign, _ = journey.main_job(console, user, journey.Sandbox(place.sandbox))
             console.print(journey.closing_table(campaign))

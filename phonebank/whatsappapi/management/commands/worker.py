@@ -78,10 +78,10 @@ async def send() -> None:
         engine.drain()
 
     _on_signals(drain)
-    running = asyncio.create_task(engine.run())
-    await asyncio.wait({running, asyncio.create_task(worker.run())}, return_when=asyncio.FIRST_COMPLETED)
+    parts = [asyncio.create_task(engine.run()), asyncio.create_task(worker.run())]
+    await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     drain()
-    await running
+    await asyncio.gather(*parts)
 
 
 async def work() -> None:

@@ -8,6 +8,13 @@
     const source = event.detail.ctx?.sourceElement;
     if (document.hidden && source?.hasAttribute("data-live")) event.preventDefault();
   });
+  document.addEventListener("htmx:before:response", (event) => {
+    // Logged out meanwhile: the answer is the login page, which belongs on a page of its own.
+    const raw = event.detail.ctx?.response?.raw;
+    if (!raw?.redirected || !new URL(raw.url).pathname.startsWith("/accounts/login/")) return;
+    event.preventDefault();
+    location.reload();
+  });
   const offline = (is) => document.documentElement.classList.toggle("is-stale", is);
   document.addEventListener("htmx:error", () => offline(true));
   document.addEventListener("htmx:after:request", (event) => offline(event.detail.ctx?.response?.status >= 500));

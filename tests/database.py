@@ -1,0 +1,58 @@
+"""Before Django reads its settings: a throw-away home, and a throw-away PostgreSQL unless DATABASE_URL names a server.
+
+Loaded by `-p tests.database` (pyproject.toml): an ordinary conftest comes too late for pytest-django.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from contextlib import ExitStack
+
+import pytest
+
+from phonebank.embedded import Cluster, DatabaseUnavailable, check_server, ephemeral
+
+_stack = ExitStack()
+_cluster: Cluster | None = None
+
+
+def _start() -> None:
+    global _cluster
+    home = tempfile.mkdtemp(prefix="phonebank-tests-")
+    _stack.callback(shutil.rmtree, home, ignore_errors=True)
+    os.environ["PHONEBANK_DATA"] = home
+    if url := os.environ.get("DATABASE_URL"):
+        check_server(url)
+    else:
+        _cluster = _stack.enter_context(ephemeral())
+        os.environ["DATABASE_URL"] = _cluster.url
+
+
+try:
+    _start()
+except DatabaseUnavailable as error:
+    raise pytest.UsageError(str(error)) from None
+
+
+def is_ours() -> bool:
+    """Whether the server may be killed: ours may, one that DATABASE_URL named may not."""
+    return _cluster is not None
+
+
+def restart_immediately() -> None:
+    """What a power cut looks like to clients: no goodbye, then recovery."""
+    assert _cluster is not None
+    pid = int((_cluster.data / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGQUIT)
+    _cluster.start()
+
+
+def pytest_report_header() -> str:
+    return f"database: {'a throw-away PostgreSQL' if is_ours() else 'the server that DATABASE_URL names'}"
+
+
+def pytest_unconfigure() -> None:
+    _stack.close()

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from phonebank.whatsappapi.models import Campaign, CampaignCount, Contact, Message, Suppression
+from phonebank.whatsappapi.views.tallies import PARTS, WORDS, tally
+from tests.views.conftest import Desk
+
+
+def draft(desk: Desk, **fields: object):
+    chosen = {
+        "name": "Sale", "body": "Hi {{ name|there }}", "policy": "wait",
+        "contact_list": desk.user.contact_lists.get().public_id,
+        "wa_sessions": [one.public_id for one in desk.user.wa_sessions.all()],
+    }  # fmt: skip
+    return desk.client.post("/whatsappapi/send-campaign/", chosen | fields)
+
+
+def test_a_campaign_is_reviewed_before_it_starts(desk: Desk) -> None:
+    desk.contact_list(300)
+    for _ in range(3):
+        desk.session()
+    review = desk.client.get(draft(desk)["Location"])
+    assert "Start - 300 people" in review.text
+    assert "Hi P 0" in review.text
+    assert review.context["each"] == 100
+    assert "Wait for the session to come back" in review.text
+    campaign = Campaign.objects.get()
+    assert campaign.state == "draft"
+    url = f"/whatsappapi/campaigns/{campaign.public_id}/"
+    assert desk.client.post(url + "launch/").status_code == 302
+    campaign.refresh_from_db()
+    assert campaign.state == "dealing"
+    again = desk.client.post(url + "launch/", follow=True)
+    assert "nothing was changed" in again.text
+
+
+def test_changing_a_draft_leaves_one(desk: Desk) -> None:
+    desk.contact_list(3)
+    desk.session()
+    draft(desk)
+    old = Campaign.objects.get()
+    form = desk.client.get(f"/whatsappapi/send-campaign/?draft={old.public_id}")
+    assert old.body in form.text.replace("&#x27;", "'")
+    draft(desk, draft=old.public_id, name="Better")
+    listed = desk.client.get("/whatsappapi/campaigns/").context["shown"]
+    assert [row[0].name for row in listed] == ["Better"]
+
+
+def test_mistakes_stay_in_the_form(desk: Desk) -> None:
+    desk.contact_list(3)
+    desk.session()
+    answer = draft(desk, body="", wa_sessions=[])
+    assert answer.status_code == 422
+    assert "Choose at least one session." in answer.text
+    assert 'value="Sale"' in answer.text
+    assert not Campaign.objects.exists()
+
+
+def test_looking_without_javascript_makes_no_draft(desk: Desk) -> None:
+    desk.contact_list(3)
+    desk.session()
+    person = Contact.objects.last()
+    answer = draft(desk, action="look", as_contact=person.public_id)
+    assert answer.status_code == 200
+    assert f"Hi {person.name}" in answer.text
+    assert not Campaign.objects.exists()
+
+
+def test_the_preview_is_what_the_person_gets(desk: Desk) -> None:
+    desk.contact_list(1)
+    person = Contact.objects.get()
+    url = "/whatsappapi/send-campaign/preview/"
+    body = "Hi {{ name|there }} of {{ city|somewhere }}"
+    assert (
+        f"Hi {person.name} of somewhere" in desk.client.post(url, {"body": body, "as_contact": person.public_id}).text
+    )
+    nobody = desk.client.post(url, {"body": body, "as_contact": ""}).text
+    assert "Hi there of somewhere" in nobody
+    assert "21 of 4096" in nobody
+
+
+def test_who_is_skipped_and_why(desk: Desk) -> None:
+    people = list(desk.contact_list(10).contacts.order_by("pk"))
+    Contact.objects.filter(pk__in=[people[0].pk, people[1].pk]).update(consent="unknown")
+    Suppression.objects.create(user=desk.user, phone=people[1].phone)
+    Suppression.objects.create(user=desk.user, phone=people[2].phone)
+    Contact.objects.filter(pk=people[3].pk).update(lid="77@lid")
+    Suppression.objects.create(user=desk.user, lid="77@lid")
+    [row] = desk.client.get("/whatsappapi/contacts/").context["page"]
+    assert (row.people, row.sendable, row.without_consent, row.stopped) == (10, 6, 1, 3)
+
+
+def test_the_parts_of_the_bar_add_up() -> None:
+    counts = {word: n for n, word in enumerate(WORDS, 1)}
+    picture = tally(counts)
+    assert sum(part.n for part in picture.parts) == picture.total == sum(counts.values())
+    assert sum(float(part.width) for part in picture.parts) == pytest.approx(100, abs=0.01)
+    ends = [float(part.x) + float(part.width) for part in picture.parts]
+    assert [float(part.x) for part in picture.parts[1:]] == pytest.approx(ends[:-1], abs=0.01)
+    assert len(WORDS) == len(set(WORDS)) == 12
+    assert tally({}).parts[0].width == "0.000"
+    assert len(PARTS) == 9
+
+
+def test_the_progress_page_polls_while_it_runs_and_then_stops(desk: Desk) -> None:
+    campaign = desk.campaign(3)
+    url = f"/whatsappapi/campaigns/{campaign.public_id}/"
+    assert "every 3s" in desk.client.get(url).text
+    partial = desk.client.get(url, headers={"HX-Request": "true"}).text
+    assert partial.lstrip().startswith('<div id="progress"')
+    assert "<html" not in partial
+    Campaign.objects.update(state="completed")
+    assert "every 3s" not in desk.client.get(url).text
+
+
+@pytest.mark.parametrize(("state", "verb", "after"), [("running", "pause", "paused"), ("paused", "resume", "running")])
+def test_pause_and_resume(state: str, verb: str, after: str, desk: Desk) -> None:
+    campaign = desk.campaign(3, state=state)
+    url = f"/whatsappapi/campaigns/{campaign.public_id}/"
+    assert f"{url}{verb}/" in desk.client.get(url).text
+    desk.client.post(f"{url}{verb}/")
+    campaign.refresh_from_db()
+    assert campaign.state == after
+
+
+def test_lanes_count_who_read_it_as_sent_too(desk: Desk) -> None:
+    campaign = desk.campaign(5)
+    CampaignCount.objects.create(campaign=campaign, session=desk.user.wa_sessions.get(), state="read", n=2)
+    [(_, _, cells)] = desk.client.get(f"/whatsappapi/campaigns/{campaign.public_id}/").context["lanes"]
+    assert dict(cells) == {
+        "Waiting": 0, "Sent": 7, "Delivered": 7, "Read": 2, "Failed": 0, "Unclear": 0, "People": 7,
+    }  # fmt: skip
+
+
+def people(desk: Desk, campaign: Campaign, **query: object) -> list[str]:
+    page = desk.client.get(f"/whatsappapi/campaigns/{campaign.public_id}/", query)
+    return [row["message"].phone for row in page.context["people"]]
+
+
+def test_people_are_paged_both_ways(desk: Desk) -> None:
+    campaign = desk.campaign(120)
+    every = sorted(campaign.messages.values_list("phone", flat=True))
+    first = people(desk, campaign)
+    second = people(desk, campaign, after=first[-1])
+    third = people(desk, campaign, after=second[-1])
+    assert first + second + third == every
+    assert people(desk, campaign, before=third[0]) == second
+    assert people(desk, campaign, before=second[0]) == first
+
+
+def test_people_are_filtered_and_found(desk: Desk) -> None:
+    campaign = desk.campaign(12)
+    rows = list(campaign.messages.order_by("phone"))
+    Message.objects.filter(pk=rows[0].pk).update(state="failed", rank=0, reason="Not on WhatsApp")
+    Message.objects.filter(pk=rows[1].pk).update(state="skipped", rank=0)
+    Message.objects.filter(pk=rows[2].pk).update(rank=4)
+    assert people(desk, campaign, state="failed") == [rows[0].phone]
+    assert people(desk, campaign, state="off") == [rows[1].phone]
+    assert people(desk, campaign, state="read") == [rows[2].phone]
+    assert len(people(desk, campaign, state="delivered")) == 9
+    assert people(desk, campaign, q=rows[5].contact.name) == [rows[5].phone]
+    assert people(desk, campaign, q=rows[7].phone[-6:]) == [rows[7].phone]
+    assert people(desk, campaign, q="no such person") == []
+    assert len(people(desk, campaign, state="nonsense")) == 12
+
+
+def test_an_import_reports_line_by_line(desk: Desk) -> None:
+    file = SimpleUploadedFile("people.csv", b"phone,name\n+12125550101,Ana\n+12125550101,Ana\nhello,Ben\n")
+    form = {"list_name": "Fair", "file": file, "consent_source": "Ticked at the stand", "country": ""}
+    page = desk.client.post("/whatsappapi/contacts/import/", form)
+    report = page.context["report"]
+    assert (report.total, report.valid, report.duplicate, report.invalid) == (3, 1, 1, 1)
+    assert "hello" in page.text
+    assert desk.client.post("/whatsappapi/contacts/import/", {"list_name": "Fair"}).status_code == 422
