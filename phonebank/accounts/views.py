@@ -59,6 +59,7 @@ def _login_link(request: HttpRequest, token: str, link: OneTimeLink) -> HttpResp
     user = services.log_in_by_link(token=token)
     login(request, user, backend=BACKEND)
     request.session[LINK_LOGIN] = timezone.now().isoformat()
+    messages.info(request, "You came by a one-time link. For 30 minutes you can set a new password in your settings.")
     return redirect("whatsappapi:dashboard")
 
 

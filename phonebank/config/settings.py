@@ -140,7 +140,9 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
-if env.bool("BEHIND_TLS_PROXY", default=IS_HTTPS):
+# The proxy that ends TLS, by its address; its X-Forwarded-For and -Proto are believed, nobody else's.
+TRUSTED_PROXY = env.str("TRUSTED_PROXY", default="127.0.0.1" if IS_HTTPS else "")
+if TRUSTED_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -115,15 +115,17 @@ class SandboxServer:
 
 
 async def serve(config: SandboxConfig) -> SandboxServer:
-    """Starts a sandbox in the running loop. Raises OSError when the port is taken."""
-    sandbox = Sandbox(config)
+    """Starts a sandbox in the running loop. Raises OSError (port taken), JournalError, KnobError, FaultError."""
+    # The port first: whoever has it may have the journal too, which must not be touched then.
+    server = await asyncio.get_running_loop().create_server(
+        lambda: HttpProtocol(sandbox), config.host, config.port, backlog=2048, start_serving=False
+    )
     try:
-        server = await asyncio.get_running_loop().create_server(
-            lambda: HttpProtocol(sandbox), config.host, config.port, backlog=2048
-        )
-    except OSError:
-        await sandbox.close()
+        sandbox = Sandbox(config)
+    except BaseException:
+        server.close()
         raise
+    await server.start_serving()
     return SandboxServer(sandbox, server)
 
 

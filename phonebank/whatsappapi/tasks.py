@@ -10,7 +10,7 @@ from procrastinate.contrib.django import app
 from procrastinate.exceptions import AlreadyEnqueued
 
 from phonebank.whatsappapi.dispatch import deal, reconcile, tend
-from phonebank.whatsappapi.services import campaigns
+from phonebank.whatsappapi.services import campaigns, optout, sessions
 
 DRIVE = 10.0  # seconds that a job drives its shard before its successor may run elsewhere
 
@@ -42,6 +42,19 @@ def reconcile_unknown(context: JobContext) -> None:
         for session in reconcile.sessions_with_unknown():
             reconcile.reconcile(session)
         stop.wait(1.0)
+
+
+@app.task(name="look_after_sessions", queue="chores", pass_context=True)
+def look_after_sessions(context: JobContext) -> None:
+    """Polls statuses, finds lost intents and people behind LIDs, opens new days; for some seconds."""
+    end = time.monotonic() + DRIVE
+    stop = context.additional_context["stop"]
+    while time.monotonic() < end and not stop.is_set():
+        sessions.poll_statuses()
+        sessions.reconcile_intents()
+        optout.resolve_lids()
+        tend.reset_usage()
+        stop.wait(2.0)
 
 
 @app.task(name="deal_campaign", queue="work")

@@ -101,6 +101,16 @@ async def test_foreign_files_are_refused(tmp_path: Path, text: str):
     assert journal.read_text() == text
 
 
+async def test_a_second_sandbox_keeps_off(start, tmp_path: Path):
+    journal = tmp_path / "journal"
+    desk = await start(journal=journal)
+    await desk.linked()
+    known = journal.read_bytes()
+    with pytest.raises(OSError):
+        await serve(SandboxConfig(port=desk.server.port, journal=journal))
+    assert journal.read_bytes() == known
+
+
 async def test_kill_9_and_sigterm(client, tmp_path: Path):
     journal = tmp_path / "journal"
     command = [sys.executable, "-m", "phonebank.sandbox", "--port", "0", "--journal", str(journal)]

@@ -17,6 +17,7 @@ from django.db import OperationalError, connection
 from phonebank.accounts.models import User
 from phonebank.processes import Group, phonebank
 from phonebank.sandbox import DEFAULT_TOKEN
+from phonebank.whatsappapi.dispatch.sql.words import word
 from phonebank.whatsappapi.management.journey import Sandbox
 from phonebank.whatsappapi.management.stage import free_port, wait_for
 from phonebank.whatsappapi.models import (
@@ -27,7 +28,6 @@ from phonebank.whatsappapi.models import (
     Message,
     WaSenderSession,
 )
-from phonebank.whatsappapi.dispatch.sql import word
 from phonebank.whatsappapi.services import campaigns, gateways, sessions
 
 AREAS = [201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219, 224, 225, 228]

@@ -94,7 +94,9 @@ def test_an_error_of_ours_wears_the_look(desk: Desk, monkeypatch: pytest.MonkeyP
 def test_a_forged_form_is_refused_in_the_look(desk: Desk) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(desk.user)
-    assert client.post("/whatsappapi/send-campaign/preview/", {"body": "x"}).status_code == 403
+    answer = client.post("/whatsappapi/send-campaign/preview/", {"body": "x"})
+    assert answer.status_code == 403
+    assert "This form is too old." in answer.text
 
 
 def test_the_sprite_holds_every_icon_that_pages_name(pages: dict[str, str]) -> None:

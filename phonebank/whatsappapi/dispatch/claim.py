@@ -9,11 +9,12 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from phonebank.gateways.base import Outcome, boot_clock
-from phonebank.whatsappapi.dispatch import settle, sql
+from phonebank.whatsappapi.dispatch import settle
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.kinds import kinds_with
 from phonebank.whatsappapi.dispatch.render import body_hash, render
 from phonebank.whatsappapi.dispatch.settle import Claim, Effect
+from phonebank.whatsappapi.dispatch.sql import tick as sql
 
 HORIZON = 0.5  # seconds ahead that rows are claimed for
 SEND_BEFORE = 0.8  # seconds after the tick began that a first byte may still leave
@@ -45,7 +46,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Granted:
-    """A session's answer: `n` messages, the first in `first` seconds and each `gap` apart; `next` seconds to the next."""
+    """A session's answer: `n` messages, the first in `first` seconds, each `gap` apart, the one after in `next`."""
 
     n: int
     gap: float
@@ -239,7 +240,7 @@ def _claims(
                 grant.connection,
                 due,
                 send_before,
-            )  # fmt: skip
+            )
         )
     return claims
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from phonebank.whatsappapi.dispatch import sql
+from phonebank.whatsappapi.dispatch.sql import tick as sql
 
 Key = tuple[int, int | None, str]
 

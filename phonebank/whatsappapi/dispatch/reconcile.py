@@ -21,7 +21,7 @@ from phonebank.gateways.errors import GatewayError
 from phonebank.gateways.wasender import WaSender
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.render import body_hash
-from phonebank.whatsappapi.dispatch.sql import word
+from phonebank.whatsappapi.dispatch.sql.reports import RESOLVE
 from phonebank.whatsappapi.dispatch.statuses import KEYS
 from phonebank.whatsappapi.dispatch.tend import reopen
 from phonebank.whatsappapi.models import Attempt, WaSenderSession
@@ -44,35 +44,6 @@ class Finding:
     reason: str
     msg_id: int | None = None
     rank: int = 0
-
-
-RESOLVE = f"""
-WITH o AS (
-  SELECT * FROM unnest(%(attempt)s::uuid[], %(message)s::bigint[], %(state)s::text[], %(reason)s::text[],
-                       %(msg_id)s::bigint[], %(rank)s::int[]) AS o(attempt, message, state, reason, msg_id, rank)
-), m AS MATERIALIZED (
-  SELECT m.id, {word("m")} AS old FROM whatsappapi_message m JOIN o ON o.message = m.id AND o.attempt = m.attempt
-  WHERE m.state = 'unknown' ORDER BY m.id FOR UPDATE OF m
-), moved AS (
-  UPDATE whatsappapi_message t SET state = o.state, reason = o.reason, rank = greatest(t.rank, o.rank),
-    retry_at = CASE WHEN o.state = 'queued' THEN clock_timestamp() END,
-    attempt = CASE WHEN o.state = 'queued' THEN NULL ELSE t.attempt END
-  FROM m JOIN o ON o.message = m.id WHERE t.id = m.id
-  RETURNING t.id, t.campaign_id, t.session_id, m.old, {word("t")} AS new, o.attempt
-), fin AS (
-  UPDATE whatsappapi_attempt a SET resolved_at = clock_timestamp(), msg_id = coalesce(a.msg_id, o.msg_id),
-    outcome = CASE o.state WHEN 'queued' THEN 'not_sent' WHEN 'uncertain' THEN 'unknown' WHEN 'failed' THEN 'rejected'
-                           ELSE 'accepted' END,
-    detail = a.detail || ' ' || o.reason
-  FROM moved JOIN o ON o.attempt = moved.attempt WHERE a.id = o.attempt
-  RETURNING a.session_id, a.usage_date, o.state
-), refund AS (
-  UPDATE whatsappapi_wasendersession s SET messages_sent_today = greatest(0, s.messages_sent_today - f.n)
-  FROM (SELECT session_id, usage_date, count(*) AS n FROM fin WHERE state = 'queued' GROUP BY 1, 2) f
-  WHERE s.id = f.session_id AND s.usage_date = f.usage_date
-)
-SELECT campaign_id, session_id, old, new, count(*) FROM moved WHERE campaign_id IS NOT NULL GROUP BY 1, 2, 3, 4
-"""
 
 
 def reconcile(session_id: int) -> int:

@@ -63,7 +63,20 @@ class Batch:
     pause: dict[int, str] = field(default_factory=dict)
 
 
-COLUMNS = ("attempt message session outcome state msg_id http detail retry mark refund reason").split()
+COLUMNS = [
+    "attempt",
+    "message",
+    "session",
+    "outcome",
+    "state",
+    "msg_id",
+    "http",
+    "detail",
+    "retry",
+    "mark",
+    "refund",
+    "reason",
+]
 
 
 def row(claim: Claim, outcome: Outcome) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import Any
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.kinds import kinds_with
 from phonebank.whatsappapi.dispatch.render import body_hash
-from phonebank.whatsappapi.dispatch.sql import word
+from phonebank.whatsappapi.dispatch.sql.reports import EVIDENCE, MATCH, MERGE, SKIP_PERSON
 
 
 @dataclass(slots=True)
@@ -28,87 +28,6 @@ class Status:
     phone: str = ""
     text: str | None = None
 
-
-MATCH = """
-SELECT u.idx, a.id, a.message_id FROM unnest(%(idx)s::int[], %(session)s::bigint[], %(msg_id)s::bigint[]) AS u(idx, s, m)
-JOIN whatsappapi_attempt a ON a.session_id = u.s AND a.msg_id = u.m
-UNION ALL
-SELECT u.idx, a.id, a.message_id FROM unnest(%(k_idx)s::int[], %(k_session)s::bigint[], %(key_id)s::text[]) AS u(idx, s, k)
-JOIN whatsappapi_attempt a ON a.session_id = u.s AND a.key_id = u.k AND a.key_id <> ''
-"""
-
-MERGE = f"""
-WITH u AS (
-  SELECT message, attempt, max(rank) AS rank, max(key_id) AS key_id,
-    min(at) FILTER (WHERE rank = 2) AS sent, min(at) FILTER (WHERE rank = 3) AS delivered,
-    min(at) FILTER (WHERE rank >= 4) AS read
-  FROM unnest(%(message)s::bigint[], %(attempt)s::uuid[], %(rank)s::int[], %(key_id)s::text[], %(at)s::timestamptz[])
-    AS u(message, attempt, rank, key_id, at)
-  GROUP BY 1, 2
-), m AS MATERIALIZED (
-  SELECT m.id, {word("m")} AS old FROM whatsappapi_message m JOIN u ON u.message = m.id AND u.attempt = m.attempt
-  ORDER BY m.id FOR UPDATE OF m
-), moved AS (
-  UPDATE whatsappapi_message t SET
-    rank = greatest(t.rank, u.rank),
-    state = CASE WHEN t.state IN ('unknown', 'uncertain') OR t.state = 'failed' AND u.rank >= 3
-                 THEN 'accepted' ELSE t.state END,
-    reason = CASE WHEN t.state IN ('unknown', 'uncertain', 'failed') AND u.rank >= 3 THEN '' ELSE t.reason END
-  FROM m JOIN u ON u.message = m.id
-  WHERE t.id = m.id AND t.attempt = u.attempt AND (t.rank < u.rank OR t.state IN ('unknown', 'uncertain'))
-  RETURNING t.campaign_id, t.session_id, m.old, {word("t")} AS new
-), att AS (
-  UPDATE whatsappapi_attempt a SET
-    key_id = CASE WHEN a.key_id = '' THEN u.key_id ELSE a.key_id END,
-    resolved_at = coalesce(a.resolved_at, clock_timestamp()),
-    sent_at = least(a.sent_at, u.sent), delivered_at = least(a.delivered_at, u.delivered),
-    read_at = least(a.read_at, u.read)
-  FROM u WHERE a.id = u.attempt
-    AND (a.key_id = '' AND u.key_id <> '' OR u.sent < coalesce(a.sent_at, 'infinity')
-      OR u.delivered < coalesce(a.delivered_at, 'infinity') OR u.read < coalesce(a.read_at, 'infinity'))
-)
-SELECT campaign_id, session_id, old, new, count(*) FROM moved
-WHERE campaign_id IS NOT NULL AND old <> new GROUP BY 1, 2, 3, 4
-"""
-
-# An attempt without an answer whose message the gateway now names: same session, person and text, and no other.
-EVIDENCE = f"""
-WITH u AS (
-  SELECT * FROM unnest(%(session)s::bigint[], %(phone)s::text[], %(hash)s::bytea[], %(msg_id)s::bigint[],
-                       %(at)s::timestamptz[]) AS u(session, phone, hash, msg_id, at)
-), a AS (
-  SELECT DISTINCT ON (a.id) a.id, a.message_id, u.msg_id FROM u JOIN whatsappapi_attempt a
-    ON a.session_id = u.session AND a.phone = u.phone AND a.body_hash = u.hash AND a.resolved_at IS NULL
-    AND a.outcome = 'unknown' AND a.started_at <= u.at + interval '5 seconds'
-  WHERE NOT EXISTS (SELECT 1 FROM whatsappapi_attempt x WHERE x.session_id = u.session AND x.msg_id = u.msg_id)
-  ORDER BY a.id, u.at
-), m AS MATERIALIZED (
-  SELECT m.id, a.id AS attempt, a.msg_id, {word("m")} AS old FROM whatsappapi_message m
-  JOIN a ON a.message_id = m.id AND m.attempt = a.id
-  WHERE m.state IN ('unknown', 'uncertain') ORDER BY m.id FOR UPDATE OF m
-), moved AS (
-  UPDATE whatsappapi_message t SET state = 'accepted', reason = '' FROM m WHERE t.id = m.id
-  RETURNING t.campaign_id, t.session_id, m.old, {word("t")} AS new
-), att AS (
-  UPDATE whatsappapi_attempt a SET msg_id = m.msg_id, outcome = 'accepted', resolved_at = clock_timestamp(),
-    detail = a.detail || ' Found by the gateway''s own report.'
-  FROM m WHERE a.id = m.attempt
-)
-SELECT campaign_id, session_id, old, new, count(*) FROM moved WHERE campaign_id IS NOT NULL GROUP BY 1, 2, 3, 4
-"""
-
-SKIP_PERSON = f"""
-WITH m AS MATERIALIZED (
-  SELECT m.id FROM whatsappapi_message m
-  WHERE m.user_id = %(user)s AND m.phone = %(phone)s AND m.state = 'queued' AND m.kind = ANY(%(kinds)s)
-  ORDER BY m.id FOR UPDATE
-), moved AS (
-  UPDATE whatsappapi_message t SET state = 'skipped', reason = %(reason)s, retry_at = NULL
-  FROM m WHERE t.id = m.id AND t.state = 'queued'
-  RETURNING t.campaign_id, t.session_id, {word("t")} AS new
-)
-SELECT campaign_id, session_id, 'queued', new, count(*) FROM moved GROUP BY 1, 2, 4
-"""
 
 KEYS = ("campaign_id", "session_id", "old", "new", "n")
 
@@ -162,7 +81,6 @@ def _match(cursor: Any, updates: Sequence[Status]) -> dict[int, tuple[Any, int]]
 
 def skip_person(cursor: Any, user_id: int, phone: str, reason: str) -> int:
     """Skips the owner's queued rows for a person who asked to stop, of every kind that obeys. Returns how many."""
-    from phonebank.whatsappapi.dispatch.kinds import kinds_with
 
     cursor.execute(SKIP_PERSON, {"user": user_id, "phone": phone, "reason": reason, "kinds": kinds_with("suppression")})
     rows = cursor.fetchall()

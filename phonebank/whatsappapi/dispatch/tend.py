@@ -5,12 +5,15 @@ from __future__ import annotations
 from django.db import connection, transaction
 
 from phonebank.whatsappapi.dispatch.deal import redeal
+from phonebank.whatsappapi.dispatch.sql.reports import OPEN, RESET
 from phonebank.whatsappapi.models import Campaign
 
-OPEN = """
-SELECT coalesce(sum(n), 0) FROM whatsappapi_campaigncount
-WHERE campaign_id = %s AND state IN ('queued', 'sending', 'unknown')
-"""
+
+def reset_usage() -> int:
+    """Opens the new day of the sessions whose owner's midnight has passed. Returns how many."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(RESET)
+        return cursor.rowcount
 
 
 def tend() -> bool:

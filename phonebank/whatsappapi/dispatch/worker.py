@@ -21,10 +21,10 @@ from django.conf import settings
 from phonebank.gateways.base import Deferred, MaybeSent, Outcome
 from phonebank.gateways.transport import open_http
 from phonebank.gateways.wasender import WaSender
-from phonebank.whatsappapi.dispatch import sql
 from phonebank.whatsappapi.dispatch.claim import HORIZON, Bodies, Limits, Ticked, tick
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.settle import Claim
+from phonebank.whatsappapi.dispatch.sql import tick as sql
 from phonebank.whatsappapi.models.fields import ring
 
 log = logging.getLogger(__name__)

@@ -26,7 +26,28 @@ from phonebank.whatsappapi.services import campaigns, contacts, gateways, sessio
 
 NUMBERS = [("Sales", "+16465550101"), ("Support", "+16465550102"), ("Shop", "+16465550103")]
 AREAS = (212, 312, 415)  # real area codes; 555 0100-0199 are kept for fiction
-NAMES = "Ana Ben Chloe Dario Elif Femi Grace Hana Ivan Jamila Kofi Leila Mateo Nadia Omar Priya Quinn Rosa Sami Tomas".split()
+NAMES = [
+    "Ana",
+    "Ben",
+    "Chloe",
+    "Dario",
+    "Elif",
+    "Femi",
+    "Grace",
+    "Hana",
+    "Ivan",
+    "Jamila",
+    "Kofi",
+    "Leila",
+    "Mateo",
+    "Nadia",
+    "Omar",
+    "Priya",
+    "Quinn",
+    "Rosa",
+    "Sami",
+    "Tomas",
+]
 BODY = "Hi {{ name|there }}, our spring opening is on Saturday from 10. Reply STOP and we will not write again."
 PATIENCE = 120.0
 

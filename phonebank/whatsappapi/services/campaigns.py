@@ -11,6 +11,7 @@ from phonebank import jobs
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.dispatch.counts import Deltas
+from phonebank.whatsappapi.dispatch.sql.reports import CANCEL
 from phonebank.whatsappapi.dispatch.statuses import KEYS
 from phonebank.whatsappapi.models import Campaign, CampaignSession, ContactList, WaSenderSession
 from phonebank.whatsappapi.services.errors import ServiceError
@@ -18,17 +19,6 @@ from phonebank.whatsappapi.services.progress import Progress, progress
 
 __all__ = ["Progress", "cancel", "cancel_rows", "create_campaign", "launch", "pause", "progress", "resume"]
 State = Campaign.State
-
-CANCEL = """
-WITH m AS MATERIALIZED (
-  SELECT m.id FROM whatsappapi_message m WHERE m.campaign_id = %(campaign)s AND m.id > %(after)s AND m.state = 'queued'
-  ORDER BY m.id LIMIT 10000 FOR UPDATE
-), moved AS (
-  UPDATE whatsappapi_message t SET state = 'cancelled', retry_at = NULL, reason = 'The campaign was cancelled'
-  FROM m WHERE t.id = m.id RETURNING t.id, t.session_id
-)
-SELECT max(id), %(campaign)s, session_id, 'queued', 'cancelled', count(*) FROM moved GROUP BY session_id
-"""
 
 
 def create_campaign(

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -42,32 +41,12 @@ _ALIASES = {
     ),
 }
 ALIASES = {what: tuple(map(plain, names.split())) for what, names in _ALIASES.items()}
+Person = tuple[int, str, str, str, str, str]  # line, phone, name, attributes as JSON, time zone, source of consent
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _KNOWN = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
-_NO = frozenset(
-    ["no", "n", "false", "0", "nein", "non", "nao", "não", "нет", "nie", "hayır", "لا", "否", "いいえ", "아니요", "nee"]
-)
+_NO = frozenset({"no", "n", "false", "0", "nein", "non", "nao", "não", "нет", "nie", "hayır", "لا", "否", "いいえ"})
 _YES = frozenset(
-    [
-        "yes",
-        "y",
-        "true",
-        "1",
-        "x",
-        "ok",
-        "si",
-        "sí",
-        "sì",
-        "ja",
-        "oui",
-        "sim",
-        "да",
-        "tak",
-        "evet",
-        "نعم",
-        "是",
-        "はい",
-        "예",
-    ]
+    {"yes", "y", "true", "1", "x", "ok", "si", "sí", "sì", "ja", "oui", "sim", "да", "tak", "evet", "نعم", "是"}
 )
 
 
@@ -125,22 +104,13 @@ def import_csv(
     report = ImportReport()
     try:
         table = open_table(data, known=_KNOWN)
-        found = _find_columns(table, columns or {})
+        people = _people(table, _find_columns(table, columns or {}), country, consent_source, report)
         with transaction.atomic():
             contact_list, _ = ContactList.objects.get_or_create(user=actor, name=list_name)
-            with connection.cursor() as cursor:
-                cursor.execute(_STAGE)
-                _copy(cursor, _people(table, found, country, consent_source, report))
-                _apply(cursor, actor, contact_list, hashlib.sha256(data).hexdigest(), report)
+            _store(people, actor, contact_list, hashlib.sha256(data).hexdigest(), report)
             counts = {name: getattr(report, name) for name in ("total", "new", "updated", "no_consent", "suppressed")}
-            record(
-                actor=actor,
-                verb="contacts.imported",
-                target=contact_list,
-                file=filename[:100],
-                source=consent_source,
-                **counts,
-            )
+            about = {"file": filename[:100], "source": consent_source}
+            record(actor=actor, verb="contacts.imported", target=contact_list, **about, **counts)
     except FileProblem as problem:
         raise _refused(str(problem)) from None
     report.rows.sort()
@@ -171,9 +141,7 @@ def _find_columns(table: Table, columns: Mapping[str, str]) -> _Columns:
     return _Columns(at["phone"], at["name"], at["consent"], rest)
 
 
-def _people(
-    table: Table, at: _Columns, country: str, consent_source: str, report: ImportReport
-) -> Iterator[tuple[int, str, str, str, str, str]]:
+def _people(table: Table, at: _Columns, country: str, consent_source: str, report: ImportReport) -> Iterator[Person]:
     """The valid rows, ready to be staged; the others go into the report."""
     width = len(table.headers)
     for line, cells in table.rows:
@@ -194,7 +162,7 @@ def _people(
             continue
         source = _source(cells[at.consent] if at.consent is not None else "", consent_source)
         attributes = {header: cells[i] for i, header in at.attributes.items() if cells[i]}
-        yield line, phone, name, json.dumps(attributes, ensure_ascii=False), time_zone_of(phone), source
+        yield line, phone, name, _encode(attributes), time_zone_of(phone), source
 
 
 def _source(cell: str, consent_source: str) -> str:
@@ -251,19 +219,21 @@ SELECT count(*), count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE consent 
 """
 
 
-def _copy(cursor: Any, people: Iterator[tuple[int, str, str, str, str, str]]) -> None:
-    with cursor.copy("COPY import_row (line, phone, name, attributes, time_zone, source) FROM STDIN") as copy:
-        for person in people:
-            copy.write_row(person)
-
-
-def _apply(cursor: Any, actor: User, contact_list: ContactList, file_hash: str, report: ImportReport) -> None:
-    cursor.execute(_PEOPLE, [actor.pk])
-    cursor.execute("ANALYZE import_row, import_person")
-    cursor.execute(_DUPLICATES, [ROWS_REPORTED])
-    for line, phone, first in cursor.fetchall():
-        report.leave_out(line, f"The same number as in line {first}.", phone)
-    cursor.execute(_UPSERT, {"user": actor.pk, "list": contact_list.pk, "hash": file_hash})
-    report.valid, report.new, report.no_consent, report.suppressed = cursor.fetchone()
+def _store(
+    people: Iterator[Person], actor: User, contact_list: ContactList, file_hash: str, report: ImportReport
+) -> None:
+    """Inside the caller's transaction, in as many statements for one person as for a million."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STAGE)
+        with cursor.copy("COPY import_row (line, phone, name, attributes, time_zone, source) FROM STDIN") as copy:
+            for person in people:
+                copy.write_row(person)
+        cursor.execute(_PEOPLE, [actor.pk])
+        cursor.execute("ANALYZE import_row, import_person")
+        cursor.execute(_DUPLICATES, [ROWS_REPORTED])
+        for line, phone, first in cursor.fetchall():
+            report.leave_out(line, f"The same number as in line {first}.", phone)
+        cursor.execute(_UPSERT, {"user": actor.pk, "list": contact_list.pk, "hash": file_hash})
+        report.valid, report.new, report.no_consent, report.suppressed = cursor.fetchone()
     report.updated = report.valid - report.new
     report.duplicate = report.total - report.invalid - report.valid

@@ -110,7 +110,7 @@ def opt_in(*, user: User, phone: str = "", lid: str = "", source: str) -> bool:
         lifted = _active(user, phone, lid).update(lifted_at=timezone.now())
         if lifted and contact is not None and contact.consent == Contact.Consent.WITHDRAWN:
             granted = contact.consent_records.filter(status=Contact.Consent.GRANTED).exists()
-            contact.consent = Contact.Consent.GRANTED
+            contact.consent = Contact.Consent.GRANTED if granted else Contact.Consent.UNKNOWN
             contact.save(update_fields=["consent"])
             ConsentRecord.objects.create(user=user, contact=contact, status=contact.consent, source=source[:200])
         if lifted:

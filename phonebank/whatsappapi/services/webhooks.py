@@ -193,7 +193,7 @@ ORDER BY e.due_at LIMIT %(limit)s FOR UPDATE OF e SKIP LOCKED
 _MARK = """
 UPDATE whatsappapi_webhookevent e
 SET state = u.state, due_at = now() + make_interval(secs => u.delay), tries = least(e.tries + 1, 32000),
-  event = u.event, msg_id = u.msg_id, note = u.note
+  event = u.event, msg_id = u.msg_id, note = CASE WHEN u.note = '' THEN e.note ELSE u.note END
 FROM unnest(%(id)s::bigint[], %(state)s::text[], %(delay)s::float8[], %(event)s::text[], %(msg_id)s::bigint[],
             %(note)s::text[]) AS u(id, state, delay, event, msg_id, note)
 WHERE e.id = u.id

@@ -189,7 +189,11 @@ def campaign_resume(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def campaign_cancel(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    return _act(request, public_id, service.cancel)
+    one = campaign_or_404(request.user, public_id)
+    if one.state != State.DRAFT:
+        return _act(request, public_id, service.cancel)
+    act(request, service.cancel, f"The draft {one.name} is discarded.", campaign=one)
+    return redirect("whatsappapi:campaigns")
 
 
 def _act(request: HttpRequest, public_id: uuid.UUID, verb: Any) -> HttpResponse:

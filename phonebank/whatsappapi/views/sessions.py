@@ -23,6 +23,9 @@ from phonebank.whatsappapi.views.cards import LINKING, cards, deaf_accounts
 
 Status = WaSenderSession.Status
 ROWS = 50
+# Which field of the form a refusal is about.
+FIELDS = {"phone_number": "phone_number", "phone_taken": "phone_number", "name": "name", "name_taken": "name",
+          "daily_limit": "daily_limit"}  # fmt: skip
 WATCHED = 120  # seconds that a page asks for new codes by itself; then a click goes on (contract 2.2)
 
 
@@ -49,7 +52,7 @@ def create_session(request: HttpRequest) -> HttpResponse:
         try:
             wa_session = service.create_session(actor=request.user, **form.cleaned_data)
         except ServiceError as error:
-            form.add_error("phone_number" if error.code.startswith("phone") else None, error.message)
+            form.add_error(FIELDS.get(error.code), error.message)
         else:
             act(request, service.connect, wa_session=wa_session)
             return redirect("whatsappapi:session", wa_session.public_id)

@@ -59,7 +59,7 @@ gate = _Gate()
 @csrf_exempt
 @login_not_required
 def webhook(request: HttpRequest, user_id: uuid.UUID, token: str = "") -> JsonResponse:
-    """One delivery. 200 means stored for good; what each other answer means: docs/webhooks.md."""
+    """One delivery. 200 means that it is stored for good, 503 that it should come again."""
     if request.method != "POST":
         return _answer(405, "Only POST.", Allow="POST")
     refusal = _unreadable(request)

@@ -54,4 +54,3 @@ def until_completed(campaign: Any) -> None:
         return campaign.state == "completed"
 
     journey.until("the campaign to be marked completed", completed, 15)
-

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from phonebank.config.server import serve_web
 from phonebank.processes import end_with_parent
+from phonebank.server import serve_web
 
 
 class Command(BaseCommand):
@@ -21,4 +22,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, host: str, port: int, workers: int, **options: Any) -> None:
         end_with_parent()
-        serve_web(host, port, workers=workers)
+        # Only a proxy that we were told of may say what scheme and address a request came by.
+        serve_web(host, port, workers=workers, trusted_proxy=settings.TRUSTED_PROXY)

@@ -56,7 +56,8 @@ def both() -> None:
 def standing() -> list[jobs.Standing]:
     """The jobs of the send process that must always exist: a driver for each shard, and the chores."""
     shards = [jobs.Standing("drive_shard", (("shard", shard),)) for shard in range(settings.SEND_SHARDS)]
-    return [*shards, jobs.Standing("tend_campaigns"), jobs.Standing("reconcile")]
+    chores = [jobs.Standing(name) for name in ("tend_campaigns", "reconcile", "look_after_sessions")]
+    return [*shards, *chores]
 
 
 async def send() -> None:

@@ -32,12 +32,6 @@
       navigator.clipboard.writeText(document.getElementById(copier.dataset.copy).value)
         .then(() => { copier.querySelector("span").textContent = "Copied"; });
     }
-    const reveal = event.target.closest("[data-reveal]");
-    if (reveal) {
-      const field = document.getElementById(reveal.dataset.reveal);
-      field.type = field.type === "password" ? "text" : "password";
-      reveal.setAttribute("aria-pressed", String(field.type === "text"));
-    }
     every("details.dropdown[open]", (menu) => { if (!menu.contains(event.target)) menu.open = false; });
   });
   document.addEventListener("keydown", (event) => {
@@ -54,10 +48,8 @@
     }, event.target);
   });
 
-  // The session cards' "select all", and the numbers that follow a selection.
+  // Numbers that follow a selection, and lists that show what is chosen at once.
   document.addEventListener("change", (event) => {
-    const all = event.target.closest("[data-select-all]");
-    if (all) every(`input[name="${all.dataset.selectAll}"]`, (box) => { if (!box.disabled) box.checked = all.checked; });
     every("[data-sum]", sum);
     every("select[data-submit]", (select) => { if (select === event.target) select.form.requestSubmit(); });
   });

@@ -16,9 +16,9 @@ import pytest
 
 SERVE = """
 import sys
-from phonebank.config.server import serve_web
+from phonebank.server import serve_web
 options = {"workers": int(sys.argv[2]), "trusted_proxy": sys.argv[3], "threads": 4}
-serve_web("127.0.0.1", int(sys.argv[1]), application="tests.config.tiny:application", **options)
+serve_web("127.0.0.1", int(sys.argv[1]), application="tests.tiny:application", **options)
 print("returned")
 """
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -227,7 +227,7 @@ def test_several_workers_share_the_work_and_a_dead_one_is_replaced(start):
 
 def old_enough(server: Server, pids: set[int]) -> bool:
     """The workers have outlived the time in which an end counts as a failure to start."""
-    from phonebank.config.server import QUICK_DEATH
+    from phonebank.server import QUICK_DEATH
 
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     begun = [int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]) for pid in pids]
@@ -248,7 +248,7 @@ def test_a_worker_that_cannot_start_ends_the_server(start):
 
 
 def test_a_taken_address_is_an_error_at_once():
-    from phonebank.config.server import serve_web
+    from phonebank.server import serve_web
 
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         serve_web("127.0.0.1", taken.getsockname()[1], workers=2)

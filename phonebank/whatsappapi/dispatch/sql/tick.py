@@ -1,18 +1,11 @@
-"""Every statement of the send engine. Times are the database's clock; lock order: messages, attempts, sessions (each
-by id), lanes, then counts in key order (docs/send-path.md 4)."""
+"""The statements of the tick, and of the looks between ticks.
+
+Times are the database's clock. Lock order: messages, attempts, sessions (each by id), lanes, then counts in key order.
+"""
 
 from __future__ import annotations
 
-# The word that pages and counters show: our own knowledge merged with what the world reported.
-WORD = (
-    "CASE WHEN {t}.state = 'accepted' "
-    "THEN (ARRAY['accepted','accepted','sent','delivered','read','read'])[{t}.rank + 1] ELSE {t}.state END"
-)
-
-
-def word(table: str) -> str:
-    return WORD.format(t=table)
-
+from phonebank.whatsappapi.dispatch.sql.words import word
 
 # --- settle -------------------------------------------------------------------------------------------------------
 # Counters and refunds come from RETURNING alone, so a replay after a lost COMMIT counts nothing twice.
@@ -142,7 +135,9 @@ UPDATE whatsappapi_wasendersession t SET
     THEN clock_timestamp() ELSE t.status_since END,
   status_reason = CASE WHEN g.lost > 0 AND g.lost - 1 = t.connection_version AND t.status = 'connected'
     THEN 'The gateway said that this number is not connected.'
-    WHEN g.rejected > 0 THEN 'The gateway refused this session''s key.' ELSE t.status_reason END
+    WHEN g.rejected > 0 THEN 'The gateway refused this session''s key.' ELSE t.status_reason END,
+  -- A look at the gateway is due at once: what it refused may be back in a moment.
+  updated_at = CASE WHEN g.lost > 0 THEN t.updated_at - interval '1 day' ELSE t.updated_at END
 FROM g WHERE t.id = g.id
 RETURNING t.id, g.n, g.gap, extract(epoch FROM g.first - clock_timestamp())::float8 AS first,
   extract(epoch FROM t.next_send_at - clock_timestamp())::float8 AS next, t.usage_date, t.key_version,
@@ -153,7 +148,7 @@ RETURNING t.id, g.n, g.gap, extract(epoch FROM g.first - clock_timestamp())::flo
 # --- claim --------------------------------------------------------------------------------------------------------
 # First what waits for its time (singles before campaigns), then the lane served longest ago, by range: no dead index
 # entries to walk over. A lane's cursor is moved to the last row *seen*, whatever its state.
-CANDIDATES = f"""
+CANDIDATES = """
 WITH g AS (
   SELECT * FROM unnest(%(session)s::bigint[], %(n)s::int[], %(mark)s::text[]) AS g(session, n, mark)
 ), retry AS MATERIALIZED (
@@ -230,7 +225,7 @@ ORDER BY 4, 1 NULLS FIRST, 8
 
 # Attempts first, then the rows they belong to. A person who meanwhile has another open attempt at this session is
 # held back for a moment instead (one open attempt per session and person).
-CLAIM = f"""
+CLAIM = """
 WITH o AS (
   SELECT * FROM unnest(%(message)s::bigint[], %(attempt)s::uuid[], %(session)s::bigint[], %(phone)s::text[],
     %(key_version)s::int[], %(connection)s::int[], %(usage_date)s::date[], %(hash)s::bytea[])
@@ -267,7 +262,7 @@ WITH o AS (
   RETURNING t.id
 )
 SELECT
-  (SELECT coalesce(array_agg(id), '{{}}') FROM a) AS claimed,
+  (SELECT coalesce(array_agg(id), '{}') FROM a) AS claimed,
   (SELECT json_agg(c) FROM (
      SELECT campaign_id, session_id, 'queued' AS old, 'sending' AS new, count(*) AS n FROM m
      WHERE campaign_id IS NOT NULL GROUP BY 1, 2
@@ -326,7 +321,7 @@ FROM whatsappapi_wasendersession s JOIN whatsappapi_gatewayaccount g ON g.id = s
 
 # --- reap ---------------------------------------------------------------------------------------------------------
 # The only way from sending to unknown but the request's own outcome. It may do nothing else.
-REAP = f"""
+REAP = """
 WITH x AS MATERIALIZED (
   SELECT id, message_id FROM whatsappapi_attempt
   WHERE finished_at IS NULL AND lease_until < clock_timestamp() LIMIT 500

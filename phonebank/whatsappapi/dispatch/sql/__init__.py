@@ -1,0 +1,1 @@
+"""Every SQL statement of the send engine, by what it serves."""

@@ -1,0 +1,123 @@
+"""The statements of the deal and the re-deal."""
+
+from __future__ import annotations
+
+PLACE = """
+SELECT user_id, contact_list_id, deal_cursor, deal_number FROM whatsappapi_campaign
+WHERE id = %s AND state = 'dealing' FOR UPDATE
+"""
+
+# Recipient i, numbered over sendable and non-sticky rows alone and across chunks, gets lane i mod k. People who already
+# talk with one of the sessions stay there. The others are recorded as skipped, with the reason.
+DEAL = """
+WITH lane AS (
+  SELECT l.id, l.session_id, l.tail, row_number() OVER (ORDER BY l.position, l.id) - 1 AS i, count(*) OVER () AS k
+  FROM whatsappapi_campaignsession l WHERE l.campaign_id = %(campaign)s AND l.is_active
+), k AS (
+  SELECT c.id, c.phone, c.name, c.attributes, c.time_zone, c.last_session_id,
+    CASE WHEN EXISTS (SELECT 1 FROM whatsappapi_suppression x
+                      WHERE x.user_id = c.user_id AND x.phone = c.phone AND x.lifted_at IS NULL) THEN 'opted_out'
+         WHEN c.consent <> 'granted' THEN 'no_consent' END AS skip
+  FROM whatsappapi_contact c JOIN whatsappapi_contact_lists t ON t.contact_id = c.id
+  WHERE t.contactlist_id = %(list)s AND c.user_id = %(user)s AND c.id > %(cursor)s
+  ORDER BY c.id LIMIT %(chunk)s
+), s AS (
+  SELECT k.*, CASE WHEN k.skip IS NULL THEN (SELECT l.id FROM lane l WHERE l.session_id = k.last_session_id)
+         END AS sticky
+  FROM k
+), n AS (
+  SELECT s.*, row_number() OVER (PARTITION BY s.skip IS NULL AND s.sticky IS NULL ORDER BY s.id) - 1 + %(number)s AS i
+  FROM s
+), a AS (
+  SELECT n.*, coalesce(n.sticky, CASE WHEN n.skip IS NULL
+    THEN (SELECT l.id FROM lane l WHERE l.i = n.i %% l.k) END) AS lane FROM n
+), p AS (
+  SELECT a.*, l.session_id,
+    CASE WHEN a.lane IS NOT NULL THEN l.tail + row_number() OVER (PARTITION BY a.lane ORDER BY a.id) END AS position
+  FROM a LEFT JOIN lane l ON l.id = a.lane
+), ins AS (
+  INSERT INTO whatsappapi_message (user_id, campaign_id, contact_id, session_id, phone, kind, state, position, reason,
+    why, variables, time_zone)
+  SELECT %(user)s, %(campaign)s, p.id, p.session_id, p.phone, 'campaign',
+    CASE WHEN p.skip IS NULL THEN 'queued' ELSE 'skipped' END, p.position,
+    CASE p.skip WHEN 'opted_out' THEN 'Asked not to be written to' WHEN 'no_consent' THEN 'No consent on record'
+                ELSE '' END,
+    CASE WHEN p.skip IS NOT NULL THEN '' WHEN p.sticky IS NOT NULL THEN 'They already talk with this number'
+         ELSE 'Dealt in turn' END,
+    p.attributes || jsonb_build_object('name', p.name), p.time_zone
+  FROM p ORDER BY p.id
+  ON CONFLICT (campaign_id, phone) DO NOTHING
+  RETURNING session_id, state, position
+), tail AS (
+  UPDATE whatsappapi_campaignsession l SET tail = x.tail
+  FROM (SELECT session_id, max(position) AS tail FROM ins WHERE position IS NOT NULL GROUP BY 1) x
+  WHERE l.campaign_id = %(campaign)s AND l.session_id = x.session_id
+), place AS (
+  UPDATE whatsappapi_campaign SET deal_cursor = x.id, deal_number = deal_number + x.n
+  FROM (SELECT max(id) AS id, count(*) FILTER (WHERE skip IS NULL AND sticky IS NULL) AS n FROM p) x
+  WHERE whatsappapi_campaign.id = %(campaign)s AND x.id IS NOT NULL
+), counted AS (
+  INSERT INTO whatsappapi_campaigncount (campaign_id, session_id, state, n)
+  SELECT %(campaign)s, session_id, state, count(*) FROM ins GROUP BY session_id, state ORDER BY session_id, state
+  ON CONFLICT (campaign_id, session_id, state) DO UPDATE SET n = whatsappapi_campaigncount.n + excluded.n
+)
+SELECT count(*) FROM k
+"""
+
+SEAL = """
+UPDATE whatsappapi_campaign SET sealed_at = now(), started_at = coalesce(started_at, now()), state = 'running'
+WHERE id = %s AND state = 'dealing'
+"""
+
+# --- re-deal ------------------------------------------------------------------------------------------------------
+LANES = """
+SELECT l.id, l.session_id, s.session_name,
+  l.is_active AND s.deleted_at IS NULL AND s.is_active AND s.status = 'connected'
+    AND s.rejected_key_version <> s.key_version AS is_up,
+  CASE WHEN x.cap IS NULL THEN NULL ELSE greatest(0, x.cap - CASE
+    WHEN s.usage_date < (now() AT TIME ZONE u.time_zone)::date AND s.usage_opened_at <= now() - interval '20 hours'
+    THEN 0 ELSE s.messages_sent_today END) END AS room,
+  coalesce((SELECT sum(n) FROM whatsappapi_campaigncount c
+            WHERE c.campaign_id = l.campaign_id AND c.session_id = l.session_id AND c.state = 'queued'), 0) AS queued,
+  s.id || ':' || s.key_version || ':' || s.connection_version AS mark,
+  CASE WHEN NOT l.is_active THEN 'was taken out' WHEN s.deleted_at IS NOT NULL THEN 'was deleted'
+       WHEN s.rejected_key_version = s.key_version THEN 'was refused by the gateway'
+       WHEN s.status <> 'connected' THEN 'is ' || replace(s.status, '_', ' ')
+       ELSE 'reached its limit for today' END AS why
+FROM whatsappapi_campaignsession l
+JOIN whatsappapi_wasendersession s ON s.id = l.session_id
+JOIN accounts_user u ON u.id = s.user_id
+JOIN accounts_subscription b ON b.user_id = s.user_id
+JOIN accounts_plan p ON p.id = b.plan_id
+CROSS JOIN LATERAL (SELECT CASE WHEN p.daily_limit IS NULL THEN s.daily_limit
+                                ELSE least(s.daily_limit, p.daily_limit) END AS cap) x
+WHERE l.campaign_id = %s ORDER BY s.last_used_at NULLS FIRST, s.id
+"""
+
+LOCK_LANES = "SELECT id, tail FROM whatsappapi_campaignsession WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
+
+MOVABLE = """
+SELECT m.id, m.tried FROM whatsappapi_message m
+JOIN whatsappapi_campaignsession l ON l.campaign_id = m.campaign_id AND l.session_id = m.session_id
+WHERE m.campaign_id = %(campaign)s AND m.session_id = %(session)s AND m.state = 'queued'
+  AND (m.position > l.cursor OR m.retry_at IS NOT NULL)
+  AND (NOT %(new_only)s OR NOT EXISTS (SELECT 1 FROM whatsappapi_contact k
+       WHERE k.id = m.contact_id AND k.last_session_id = m.session_id))
+ORDER BY m.id LIMIT %(n)s FOR UPDATE OF m SKIP LOCKED
+"""
+
+MOVE = """
+WITH v AS (
+  SELECT * FROM unnest(%(message)s::bigint[], %(session)s::bigint[], %(position)s::bigint[]) 
+    AS v(message, session, position)
+), moved AS (
+  UPDATE whatsappapi_message t SET session_id = v.session, position = v.position, retry_at = NULL, why = %(why)s,
+    reason = ''
+  FROM v WHERE t.id = v.message AND t.state = 'queued' RETURNING v.session
+), tail AS (
+  UPDATE whatsappapi_campaignsession l SET tail = x.tail
+  FROM (SELECT session, max(position) AS tail FROM v GROUP BY 1) x
+  WHERE l.campaign_id = %(campaign)s AND l.session_id = x.session
+)
+SELECT %(campaign)s, session, 'queued', 'queued', count(*) FROM moved GROUP BY session
+"""
