@@ -153,7 +153,7 @@ class Scene:
         return found
 
     def check(self, campaign: Campaign) -> None:
-        """The invariants that hold whenever nothing moves: exactly once, counters equal rows, limits equal the ledger."""
+        """What holds whenever nothing is queued: exactly once, counters equal rows, limits equal the ledger."""
         ledger = self.ledger()
         rows = dict(Message.objects.filter(campaign=campaign).values_list("phone", "state"))
         wanted = {phone for phone, state in rows.items() if state == "accepted"}

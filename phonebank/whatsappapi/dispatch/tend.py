@@ -51,6 +51,7 @@ def reopen(campaign: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT state FROM whatsappapi_campaign WHERE id = %s FOR UPDATE", [campaign])
         cursor.execute(
-            "UPDATE whatsappapi_campaign SET state = 'running', finished_at = NULL WHERE id = %s AND state = 'completed'",
+            "UPDATE whatsappapi_campaign SET state = 'running', finished_at = NULL "
+            "WHERE id = %s AND state = 'completed'",
             [campaign],
         )

@@ -287,8 +287,6 @@ class Engine:
     async def _alert(self, conn: psycopg.AsyncConnection[Any], alerts: list[tuple[int, str]]) -> None:
         for session, what in alerts:
             await conn.execute(
-                """INSERT INTO whatsappapi_alert (user_id, session_id, key, text, times, created_at)
-                   SELECT user_id, id, %s, %s, 1, now() FROM whatsappapi_wasendersession WHERE id = %s
-                   ON CONFLICT (user_id, key) WHERE closed_at IS NULL DO UPDATE SET times = whatsappapi_alert.times + 1""",
+                sql.ALERT,
                 [f"{what}:{session}", TEXTS[what], session],
             )

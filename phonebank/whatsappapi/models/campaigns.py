@@ -90,7 +90,7 @@ class CampaignSession(models.Model):
 
 
 class CampaignCount(models.Model):
-    """How many messages of a campaign and session are in a state (merged word). Moved with the rows, in their transaction."""
+    """How many messages of a campaign and session are in a state (merged word); moved in the rows' transaction."""
 
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="counts")
     session = models.ForeignKey(WaSenderSession, null=True, on_delete=models.CASCADE, related_name="+")

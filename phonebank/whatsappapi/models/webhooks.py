@@ -12,7 +12,7 @@ from phonebank.whatsappapi.models.sessions import WaSenderSession
 
 
 class WebhookEvent(models.Model):
-    """A webhook as it arrived, its session key blanked. Bytes: jsonb refuses what JSON allows (NUL, lone surrogates)."""
+    """A webhook as it arrived, its session key blanked. Bytes: jsonb refuses NUL and lone surrogates, JSON does not."""
 
     class State(models.TextChoices):
         NEW = "new"

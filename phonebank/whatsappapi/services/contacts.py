@@ -41,7 +41,8 @@ _ALIASES = {
     ),
 }
 ALIASES = {what: tuple(map(plain, names.split())) for what, names in _ALIASES.items()}
-Person = tuple[int, str, str, str, str, str]  # line, phone, name, attributes as JSON, time zone, source of consent
+# Line, phone, name, attributes as JSON, time zone, source of consent.
+Person = tuple[int, str, str, str, str, str]
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _KNOWN = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
 _NO = frozenset({"no", "n", "false", "0", "nein", "non", "nao", "não", "нет", "nie", "hayır", "لا", "否", "いいえ"})

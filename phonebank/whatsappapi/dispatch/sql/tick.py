@@ -344,3 +344,10 @@ SELECT json_agg(c) AS moves FROM (
   SELECT campaign_id, session_id, 'sending' AS old, 'unknown' AS new, count(*) AS n FROM moved
   WHERE campaign_id IS NOT NULL GROUP BY 1, 2) c
 """
+
+# One open alert for one cause.
+ALERT = """
+INSERT INTO whatsappapi_alert (user_id, session_id, key, text, times, created_at)
+SELECT user_id, id, %s, %s, 1, now() FROM whatsappapi_wasendersession WHERE id = %s
+ON CONFLICT (user_id, key) WHERE closed_at IS NULL DO UPDATE SET times = whatsappapi_alert.times + 1
+"""

@@ -1,4 +1,4 @@
-"""`phonebank demo`: the main job on a throw-away database and free ports. Exit 0 only if all 300 got it exactly once."""
+"""`phonebank demo`: the main job on a throw-away database. Exit 0 only if all 300 people got it exactly once."""
 
 from __future__ import annotations
 

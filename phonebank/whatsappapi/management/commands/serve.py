@@ -1,4 +1,4 @@
-"""`phonebank serve`: everything on this machine. The first time it does the main job before your eyes; then it serves."""
+"""`phonebank serve`: everything on this machine. The first time it does the main job before your eyes."""
 
 from __future__ import annotations
 
