@@ -34,6 +34,9 @@ def make_link(
     """
     token = secrets.token_urlsafe(32)
     with transaction.atomic():
+        if purpose == Purpose.INVITE:  # the last one counts
+            earlier = OneTimeLink.objects.filter(purpose=purpose, email=email.lower(), used_at=None)
+            earlier.update(used_at=timezone.now())
         OneTimeLink.objects.create(
             digest=_digest(token),
             purpose=purpose,
@@ -76,7 +79,7 @@ def create_first_administrator(*, token: str, email: str, password: str, time_zo
     """The person of the setup link, as administrator on Enterprise. Only ever one, whatever links are about."""
     with transaction.atomic():
         # Two different setup links may arrive at once: this row makes them queue.
-        Plan.objects.select_for_update().get(slug="enterprise")
+        Plan.objects.select_for_update(no_key=True).get(slug="enterprise")
         if has_administrator():
             raise AlreadySetUp
         consume(token=token, purpose=Purpose.SETUP)

@@ -48,8 +48,8 @@ def one_time_link(request: HttpRequest, token: str) -> HttpResponse:
         response = render(request, "accounts/link_spent.html", status=410)
     except services.AlreadySetUp:
         response = render(request, "accounts/link_spent.html", {"set_up": True}, status=410)
-    # The address is a secret until it is used up.
-    response["Referrer-Policy"] = "no-referrer"
+    # The address is a secret until it is used up. Not no-referrer: browsers then post the form with Origin: null.
+    response["Referrer-Policy"] = "strict-origin"
     return response
 
 

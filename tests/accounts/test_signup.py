@@ -76,3 +76,9 @@ def test_only_administrators_see_people(ana: User, client: Client) -> None:
     assert client.get("/accounts/people/").status_code == 403
     assert client.post("/accounts/people/invite/", {"email": "x@example.org"}).status_code == 403
     assert client.post(f"/accounts/people/{ana.public_id}/login-link/").status_code == 403
+
+
+def test_a_second_invitation_voids_the_first(boss: User, client: Client) -> None:
+    first, second = (services.make_link(purpose=services.Purpose.INVITE, email="ben@example.org") for _ in range(2))
+    assert client.get(f"/accounts/link/{first}/").status_code == 410
+    assert client.get(f"/accounts/link/{second}/").status_code == 200

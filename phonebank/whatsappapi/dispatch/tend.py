@@ -34,7 +34,9 @@ def complete(campaign: int) -> bool:
         cursor.execute(OPEN, [campaign])
         if cursor.fetchone()[0]:
             return False
-        cursor.execute("SELECT 1 FROM whatsappapi_campaign WHERE id = %s AND state = 'running' FOR UPDATE", [campaign])
+        cursor.execute(
+            "SELECT 1 FROM whatsappapi_campaign WHERE id = %s AND state = 'running' FOR NO KEY UPDATE", [campaign]
+        )
         if cursor.fetchone() is None:
             return False
         cursor.execute(OPEN, [campaign])
@@ -49,7 +51,7 @@ def complete(campaign: int) -> bool:
 def reopen(campaign: int) -> None:
     """Locks a campaign, and opens a completed one again. Call it before putting a row back into the queue."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT state FROM whatsappapi_campaign WHERE id = %s FOR UPDATE", [campaign])
+        cursor.execute("SELECT state FROM whatsappapi_campaign WHERE id = %s FOR NO KEY UPDATE", [campaign])
         cursor.execute(
             "UPDATE whatsappapi_campaign SET state = 'running', finished_at = NULL "
             "WHERE id = %s AND state = 'completed'",

@@ -44,7 +44,7 @@ def add_account(*, actor: User, token: str, name: str = "") -> GatewayAccount:
     """Stores a personal access token that the gateway has just accepted. Its address is the installation's."""
     token = _checked(token, settings.WASENDER_URL)
     with transaction.atomic():
-        owner = User.objects.select_for_update().get(pk=actor.pk)
+        owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         mine = list(GatewayAccount.objects.filter(user=owner))
         if any(account.token == token for account in mine):
             raise ServiceError("You have already added this access token. Nothing was changed.", code="duplicate")
@@ -78,7 +78,7 @@ def ensure_sandbox_account(*, owner: User, url: str, token: str) -> GatewayAccou
     """The owner's account at the sandbox of this machine, made or brought up to date. `url` with or without /api."""
     base = url.rstrip("/").removesuffix("/api") + "/api"
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=owner.pk)
+        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
         account = GatewayAccount.objects.filter(user=owner, is_sandbox=True).order_by("pk").first()
         if account is None:
             account = GatewayAccount(user=owner, name="Sandbox", is_sandbox=True)

@@ -26,7 +26,7 @@ SELECT c.id, c.user_id, c.phone, c.lid FROM whatsappapi_contact c
 WHERE c.id IN (
   SELECT c.id FROM u JOIN whatsappapi_contact c ON c.user_id = u.user_id AND c.phone = u.phone WHERE u.phone <> ''
   UNION SELECT c.id FROM u JOIN whatsappapi_contact c ON c.user_id = u.user_id AND c.lid = u.lid WHERE u.lid <> '')
-ORDER BY c.user_id, c.phone FOR UPDATE OF c
+ORDER BY c.user_id, c.phone FOR NO KEY UPDATE OF c
 """
 _TOUCH = """
 UPDATE whatsappapi_contact c SET last_session_id = u.session, lid = CASE WHEN c.lid = '' THEN u.lid ELSE c.lid END

@@ -138,7 +138,7 @@ def _one_at_a_time(user: User) -> None:
 
 def _contact(user: User, phone: str, lid: str) -> Contact | None:
     """By phone first; a LID speaks only for the contact it is known to belong to."""
-    mine = Contact.objects.select_for_update().filter(user=user)
+    mine = Contact.objects.select_for_update(no_key=True).filter(user=user)
     found = mine.filter(phone=phone).first() if phone else None
     if found is None and lid:
         found = mine.filter(lid=lid).order_by("pk").first()
@@ -151,7 +151,7 @@ def _active(user: User, phone: str, lid: str) -> QuerySet[Suppression]:
 
 
 def _suppress(user: User, phone: str, lid: str, source: str, actor: User | None) -> tuple[Suppression, bool]:
-    known = {one.pk: one for one in _active(user, phone, lid).select_for_update().order_by("pk")}
+    known = {one.pk: one for one in _active(user, phone, lid).select_for_update(no_key=True).order_by("pk")}
     by_phone = next((one for one in known.values() if phone and one.phone == phone), None)
     by_lid = next((one for one in known.values() if lid and one.lid == lid), None)
     row = by_phone or by_lid

@@ -75,7 +75,7 @@ def refresh_status(*, wa_session: WaSenderSession) -> WaSenderSession:
     except GatewayError as error:
         raise explain(error, "What is shown may be out of date.") from error
     with transaction.atomic():
-        locked = WaSenderSession.objects.select_for_update(of=("self",)).get(pk=row.pk)
+        locked = WaSenderSession.objects.select_for_update(no_key=True, of=("self",)).get(pk=row.pk)
         if locked.deleted_at is not None:
             return locked
         store_details(locked, info)
@@ -140,7 +140,7 @@ def _claim_stale(limit: int) -> list[WaSenderSession]:
             .filter(linking | live | rest)
             .exclude(wasender_id=None)
             .select_related("account", "user")
-            .select_for_update(of=("self",), skip_locked=True)
+            .select_for_update(no_key=True, of=("self",), skip_locked=True)
             .order_by("updated_at")[:limit]
         )
         WaSenderSession.objects.filter(pk__in=[row.pk for row in rows]).update(updated_at=now)

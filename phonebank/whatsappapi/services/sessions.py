@@ -104,7 +104,7 @@ def create_session(
 def _commit_intent(wa_session: WaSenderSession) -> None:
     """Checks the plan and inserts the row under one lock on the owner, and commits: no caller may wrap this."""
     with transaction.atomic(durable=True):
-        owner = User.objects.select_for_update().get(pk=wa_session.user_id)
+        owner = User.objects.select_for_update(no_key=True).get(pk=wa_session.user_id)
         used, most = slots(owner)
         if not owner.is_active or used >= most:
             raise ServiceError(
@@ -153,8 +153,8 @@ def _complete(
 ) -> WaSenderSession:
     """Stores what the gateway gave us; the owner's first session becomes the default."""
     with transaction.atomic():
-        owner = User.objects.select_for_update().get(pk=wa_session.user_id)
-        row = WaSenderSession.objects.visible_to(owner).select_for_update().filter(pk=wa_session.pk).first()
+        owner = User.objects.select_for_update(no_key=True).get(pk=wa_session.user_id)
+        row = WaSenderSession.objects.visible_to(owner).select_for_update(no_key=True).filter(pk=wa_session.pk).first()
         if row is None:
             raise ServiceError("The session was deleted meanwhile.", code="not_found")
         row.wasender_id = info.id
@@ -291,8 +291,9 @@ def delete(*, actor: User, wa_session: WaSenderSession, at_gateway: bool = True)
         except GatewayError as error:
             raise explain(error, "The session was not deleted. Try again.") from error
     with transaction.atomic():
-        owner = User.objects.select_for_update().get(pk=row.user_id)
-        gone = WaSenderSession.objects.visible_to(owner).select_for_update(of=("self",)).filter(pk=row.pk).first()
+        owner = User.objects.select_for_update(no_key=True).get(pk=row.user_id)
+        mine = WaSenderSession.objects.visible_to(owner).select_for_update(no_key=True, of=("self",))
+        gone = mine.filter(pk=row.pk).first()
         if gone is None:
             return
         was_default, gone.is_default = gone.is_default, False
@@ -321,7 +322,7 @@ def _settle_before_deletion(row: WaSenderSession) -> None:
 def rename(*, actor: User, wa_session: WaSenderSession, name: str) -> WaSenderSession:
     """Gives the session another name; names are unique per user, whatever their case."""
     with transaction.atomic():
-        owner = User.objects.select_for_update().get(pk=actor.pk)
+        owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         row = _owned(owner, wa_session)
         if not name.strip():
             raise ServiceError("A session needs a name. The old one was kept.", code="name")
@@ -334,7 +335,7 @@ def rename(*, actor: User, wa_session: WaSenderSession, name: str) -> WaSenderSe
 def set_default(*, actor: User, wa_session: WaSenderSession) -> WaSenderSession:
     """Makes this the session that is preselected."""
     with transaction.atomic():
-        owner = User.objects.select_for_update().get(pk=actor.pk)
+        owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         row = _owned(owner, wa_session)
         _make_default(row)
         record(actor=actor, verb="session.set_default", target=row)

@@ -188,7 +188,7 @@ SELECT e.id, e.session_id, s.user_id, e.body, e.received_at, e.tries, e.state
 FROM whatsappapi_webhookevent e JOIN whatsappapi_wasendersession s ON s.id = e.session_id
 WHERE e.state IN ('new', 'unmatched') AND e.due_at <= statement_timestamp()
   AND (%(ids)s::bigint[] IS NULL OR e.id = ANY(%(ids)s))
-ORDER BY e.due_at LIMIT %(limit)s FOR UPDATE OF e SKIP LOCKED
+ORDER BY e.due_at LIMIT %(limit)s FOR NO KEY UPDATE OF e SKIP LOCKED
 """
 _MARK = """
 UPDATE whatsappapi_webhookevent e

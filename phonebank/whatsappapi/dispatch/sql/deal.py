@@ -4,7 +4,7 @@ from __future__ import annotations
 
 PLACE = """
 SELECT user_id, contact_list_id, deal_cursor, deal_number FROM whatsappapi_campaign
-WHERE id = %s AND state = 'dealing' FOR UPDATE
+WHERE id = %s AND state = 'dealing' FOR NO KEY UPDATE
 """
 
 # Recipient i, numbered over sendable and non-sticky rows alone and across chunks, gets lane i mod k. People who already
@@ -94,7 +94,7 @@ CROSS JOIN LATERAL (SELECT CASE WHEN p.daily_limit IS NULL THEN s.daily_limit
 WHERE l.campaign_id = %s ORDER BY s.last_used_at NULLS FIRST, s.id
 """
 
-LOCK_LANES = "SELECT id, tail FROM whatsappapi_campaignsession WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
+LOCK_LANES = "SELECT id, tail FROM whatsappapi_campaignsession WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 
 MOVABLE = """
 SELECT m.id, m.tried FROM whatsappapi_message m
@@ -103,7 +103,7 @@ WHERE m.campaign_id = %(campaign)s AND m.session_id = %(session)s AND m.state = 
   AND (m.position > l.cursor OR m.retry_at IS NOT NULL)
   AND (NOT %(new_only)s OR NOT EXISTS (SELECT 1 FROM whatsappapi_contact k
        WHERE k.id = m.contact_id AND k.last_session_id = m.session_id))
-ORDER BY m.id LIMIT %(n)s FOR UPDATE OF m SKIP LOCKED
+ORDER BY m.id LIMIT %(n)s FOR NO KEY UPDATE OF m SKIP LOCKED
 """
 
 MOVE = """

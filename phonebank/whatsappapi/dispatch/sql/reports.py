@@ -24,7 +24,7 @@ WITH u AS (
   GROUP BY 1, 2
 ), m AS MATERIALIZED (
   SELECT m.id, {word("m")} AS old FROM whatsappapi_message m JOIN u ON u.message = m.id AND u.attempt = m.attempt
-  ORDER BY m.id FOR UPDATE OF m
+  ORDER BY m.id FOR NO KEY UPDATE OF m
 ), moved AS (
   UPDATE whatsappapi_message t SET
     rank = greatest(t.rank, u.rank),
@@ -62,7 +62,7 @@ WITH u AS (
 ), m AS MATERIALIZED (
   SELECT m.id, a.id AS attempt, a.msg_id, {word("m")} AS old FROM whatsappapi_message m
   JOIN a ON a.message_id = m.id AND m.attempt = a.id
-  WHERE m.state IN ('unknown', 'uncertain') ORDER BY m.id FOR UPDATE OF m
+  WHERE m.state IN ('unknown', 'uncertain') ORDER BY m.id FOR NO KEY UPDATE OF m
 ), moved AS (
   UPDATE whatsappapi_message t SET state = 'accepted', reason = '' FROM m WHERE t.id = m.id
   RETURNING t.campaign_id, t.session_id, m.old, {word("t")} AS new
@@ -78,7 +78,7 @@ SKIP_PERSON = f"""
 WITH m AS MATERIALIZED (
   SELECT m.id FROM whatsappapi_message m
   WHERE m.user_id = %(user)s AND m.phone = %(phone)s AND m.state = 'queued' AND m.kind = ANY(%(kinds)s)
-  ORDER BY m.id FOR UPDATE
+  ORDER BY m.id FOR NO KEY UPDATE
 ), moved AS (
   UPDATE whatsappapi_message t SET state = 'skipped', reason = %(reason)s, retry_at = NULL
   FROM m WHERE t.id = m.id AND t.state = 'queued'
@@ -93,7 +93,7 @@ WITH o AS (
                        %(msg_id)s::bigint[], %(rank)s::int[]) AS o(attempt, message, state, reason, msg_id, rank)
 ), m AS MATERIALIZED (
   SELECT m.id, {word("m")} AS old FROM whatsappapi_message m JOIN o ON o.message = m.id AND o.attempt = m.attempt
-  WHERE m.state = 'unknown' ORDER BY m.id FOR UPDATE OF m
+  WHERE m.state = 'unknown' ORDER BY m.id FOR NO KEY UPDATE OF m
 ), moved AS (
   UPDATE whatsappapi_message t SET state = o.state, reason = o.reason, rank = greatest(t.rank, o.rank),
     retry_at = CASE WHEN o.state = 'queued' THEN clock_timestamp() END,
@@ -127,7 +127,7 @@ WITH s AS MATERIALIZED (
   SELECT s.id, (now() AT TIME ZONE u.time_zone)::date AS today FROM whatsappapi_wasendersession s
   JOIN accounts_user u ON u.id = s.user_id
   WHERE s.usage_date < (now() AT TIME ZONE u.time_zone)::date AND s.usage_opened_at <= now() - interval '20 hours'
-  ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
+  ORDER BY s.id FOR NO KEY UPDATE OF s SKIP LOCKED
 )
 UPDATE whatsappapi_wasendersession t SET messages_sent_today = 0, usage_date = s.today, usage_opened_at = now()
 FROM s WHERE t.id = s.id AND t.usage_date < s.today
@@ -136,7 +136,7 @@ FROM s WHERE t.id = s.id AND t.usage_date < s.today
 CANCEL = """
 WITH m AS MATERIALIZED (
   SELECT m.id FROM whatsappapi_message m WHERE m.campaign_id = %(campaign)s AND m.id > %(after)s AND m.state = 'queued'
-  ORDER BY m.id LIMIT 10000 FOR UPDATE
+  ORDER BY m.id LIMIT 10000 FOR NO KEY UPDATE
 ), moved AS (
   UPDATE whatsappapi_message t SET state = 'cancelled', retry_at = NULL, reason = 'The campaign was cancelled'
   FROM m WHERE t.id = m.id RETURNING t.id, t.session_id
