@@ -21,7 +21,7 @@ options = {"workers": int(sys.argv[2]), "trusted_proxy": sys.argv[3], "threads":
 serve_web("127.0.0.1", int(sys.argv[1]), application="tests.tiny:application", **options)
 print("returned")
 """
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20) -> object:

@@ -11,7 +11,7 @@ PASSWORD = "correct horse 9"
 
 
 @pytest.fixture(autouse=True)
-def _fresh_throttles() -> None:
+def _fresh_throttles(db: None) -> None:
     cache.clear()
 
 
