@@ -21,14 +21,15 @@ _cluster: Cluster | None = None
 
 def _start() -> None:
     global _cluster
-    home = tempfile.mkdtemp(prefix="phonebank-tests-")
-    _stack.callback(shutil.rmtree, home, ignore_errors=True)
-    os.environ["PHONEBANK_DATA"] = home
     if url := os.environ.get("DATABASE_URL"):
         check_server(url)
+        home = tempfile.mkdtemp(prefix="phonebank-tests-")
+        _stack.callback(shutil.rmtree, home, ignore_errors=True)
     else:
         _cluster = _stack.enter_context(ephemeral())
         os.environ["DATABASE_URL"] = _cluster.url
+        home = str(_cluster.home / "app")  # goes with the cluster, even after a kill -9
+    os.environ["PHONEBANK_DATA"] = home
 
 
 try:

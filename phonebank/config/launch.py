@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,7 +36,8 @@ def with_database(argv: list[str]) -> int:
             with throwaway():
                 execute_from_command_line(argv)
         else:
-            with database(stop=command == "serve"):
+            # The web process and workers may run side by side: none of them ends the server under the others.
+            with database(stop=command not in ("web", "worker")):
                 execute_from_command_line(argv)
     except DatabaseUnavailable as error:
         print(f"phonebank: {error}", file=sys.stderr)
@@ -67,12 +66,8 @@ def database(*, stop: bool) -> Iterator[None]:
 
 @contextmanager
 def throwaway() -> Iterator[None]:
-    """A database and a home that are gone afterwards; with DATABASE_URL a database of that server is used as it is."""
-    home = tempfile.mkdtemp(prefix="phonebank-demo-")
-    os.environ["PHONEBANK_DATA"] = home
-    try:
-        with ephemeral() as cluster:
-            os.environ["DATABASE_URL"] = cluster.url
-            yield
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    """A database and a home that are gone afterwards, even after a kill -9."""
+    with ephemeral() as cluster:
+        os.environ["DATABASE_URL"] = cluster.url
+        os.environ["PHONEBANK_DATA"] = str(cluster.home / "app")
+        yield

@@ -10,7 +10,7 @@ from procrastinate.contrib.django import app
 from procrastinate.exceptions import AlreadyEnqueued
 
 from phonebank.whatsappapi.dispatch import deal, reconcile, tend
-from phonebank.whatsappapi.services import campaigns, optout, sessions
+from phonebank.whatsappapi.services import campaigns, failures, optout, sessions
 
 DRIVE = 10.0  # seconds that a job drives its shard before its successor may run elsewhere
 
@@ -53,6 +53,7 @@ def look_after_sessions(context: JobContext) -> None:
         sessions.poll_statuses()
         sessions.reconcile_intents()
         optout.resolve_lids()
+        failures.confirm_failures()
         tend.reset_usage()
         stop.wait(2.0)
 

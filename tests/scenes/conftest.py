@@ -169,7 +169,9 @@ class Scene:
             assert cursor.fetchall() == []
         for one in WaSenderSession.objects.filter(user=self.user):
             accepted = self.sandbox.call("GET", f"/sandbox/ledger?session={one.wasender_id}")["accepted"]
-            assert one.messages_sent_today == accepted, one.session_name
+            # A refused recipient keeps its unit: the gateway counts the request (send-path 1).
+            refused = Attempt.objects.filter(session=one, http_status=422).count()
+            assert one.messages_sent_today == accepted + refused, one.session_name
 
 
 def test_database() -> str:

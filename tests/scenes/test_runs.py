@@ -101,6 +101,23 @@ def test_stop_in_mid_run_gets_one_confirmation_and_nothing_more(scene: Scene) ->
     assert [e for e in scene.entries() if last.phone.endswith(str(e["to"])[-10:])] == entries
 
 
+def test_a_failure_counts_when_the_gateway_confirms_it(scene: Scene) -> None:
+    people = scene.people(12)
+    refused, undelivered = "+12015550103", "+12015550104"
+    scene.sandbox.call("PATCH", "/sandbox/knobs", {"unregistered": [refused]})
+    scene.sandbox.call("PATCH", f"/sandbox/knobs?number={undelivered[1:]}", {"fail_fraction": 1})
+    campaign = scene.campaign(people, scene.link(3))
+    scene.completed(campaign)
+    scene.until("the confirmed failure", lambda: scene.counts(campaign).get("failed") == 2)
+    scene.until("the rest delivered", lambda: scene.counts(campaign).get("accepted", 0) == 0)
+    reasons = dict(Message.objects.filter(campaign=campaign, state="failed").values_list("phone", "reason"))
+    assert reasons == {
+        refused: "This number is not on WhatsApp",
+        undelivered: "WhatsApp could not deliver it",
+    }
+    scene.check_counters(campaign)
+
+
 def test_a_frozen_worker_and_a_database_restart_change_nothing(scene: Scene) -> None:
     campaign = scene.campaign(scene.people(1200), scene.link(3))
     scene.until("200 sent", lambda: scene.sent(campaign) >= 200)

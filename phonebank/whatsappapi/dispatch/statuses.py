@@ -10,7 +10,7 @@ from typing import Any
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.kinds import kinds_with
 from phonebank.whatsappapi.dispatch.render import body_hash
-from phonebank.whatsappapi.dispatch.sql.reports import EVIDENCE, MATCH, MERGE, SKIP_PERSON
+from phonebank.whatsappapi.dispatch.sql.reports import EVIDENCE, FAIL, MATCH, MERGE, SKIP_PERSON
 
 
 @dataclass(slots=True)
@@ -88,3 +88,11 @@ def skip_person(cursor: Any, user_id: int, phone: str, reason: str) -> int:
     deltas.moves(dict(zip(KEYS, row, strict=True)) for row in rows if row[0] is not None)
     deltas.write(cursor)
     return sum(row[-1] for row in rows)
+
+
+def fail(cursor: Any, session_id: int, msg_id: int, reason: str) -> None:
+    """An accepted message that the gateway says it could not deliver. Its unit of quota stays used."""
+    cursor.execute(FAIL, {"session": session_id, "msg_id": msg_id, "reason": reason})
+    deltas = Deltas()
+    deltas.moves(dict(zip(KEYS, row, strict=True)) for row in cursor.fetchall())
+    deltas.write(cursor)

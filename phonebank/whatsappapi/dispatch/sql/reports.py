@@ -143,3 +143,16 @@ WITH m AS MATERIALIZED (
 )
 SELECT max(id), %(campaign)s, session_id, 'queued', 'cancelled', count(*) FROM moved GROUP BY session_id
 """
+
+# A failure that the gateway itself confirmed; delivered and read win over it.
+FAIL = f"""
+WITH m AS MATERIALIZED (
+  SELECT m.id, {word("m")} AS old FROM whatsappapi_attempt a JOIN whatsappapi_message m ON m.attempt = a.id
+  WHERE a.session_id = %(session)s AND a.msg_id = %(msg_id)s AND m.state = 'accepted' AND m.rank < 3
+  FOR NO KEY UPDATE OF m
+), moved AS (
+  UPDATE whatsappapi_message t SET state = 'failed', reason = %(reason)s FROM m WHERE t.id = m.id
+  RETURNING t.campaign_id, t.session_id, m.old, {word("t")} AS new
+)
+SELECT campaign_id, session_id, old, new, count(*) FROM moved WHERE campaign_id IS NOT NULL GROUP BY 1, 2, 3, 4
+"""
