@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from django.db import connection
 from procrastinate import App, exceptions
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.utils import connector_params
@@ -34,6 +35,15 @@ def defer(name: str, *, lock: str | None = None, once: str | None = None, delay:
     except exceptions.AlreadyEnqueued:
         return False
     return True
+
+
+def is_there(lock: str) -> bool:
+    """Whether a job of this lock waits or runs."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM procrastinate_jobs WHERE lock = %s AND status IN ('todo', 'doing'))", [lock]
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def database() -> dict[str, Any]:

@@ -9,13 +9,21 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.utils import timezone
 
 
 def validate_time_zone(name: str) -> None:
-    """Refuses what is not an IANA zone name such as Europe/Madrid."""
-    if name not in zoneinfo.available_timezones():
+    """Refuses what is not an IANA zone name such as Europe/Madrid, known here and to the database.
+
+    The send path reckons local dates in SQL: one name that PostgreSQL does not know would stop everybody's tick.
+    """
+    known = name in zoneinfo.available_timezones()
+    if known:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_timezone_names WHERE name = %s)", [name])
+            known = bool(cursor.fetchone()[0])
+    if not known:
         raise ValidationError(f"{name!r} is not a time zone. Use a name such as Europe/Madrid.")
 
 
@@ -81,6 +89,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """A new user that came by another way than the manager (a sign-up form) gets its subscription here."""
+        validate_time_zone(self.time_zone)
         with transaction.atomic():
             super().save(*args, **kwargs)
             if not Subscription.objects.filter(user=self).exists():

@@ -7,6 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
+from django.db import connections
+from environ import FileAwareEnv
+
 from phonebank.embedded import Cluster, DatabaseUnavailable, check_server, data_home, ephemeral
 
 # Commands that read or write no data.
@@ -24,6 +28,11 @@ BARE = {
 }
 
 
+# Whether a command that started the embedded server ends it again. Web and workers may run side by side.
+ALWAYS, UNUSED, NEVER = "always", "unused", "never"
+STOP = {"serve": ALWAYS, "web": NEVER, "worker": NEVER}
+
+
 def with_database(argv: list[str]) -> int:
     """Runs a command; returns the exit status."""
     from django.core.management import execute_from_command_line
@@ -36,8 +45,7 @@ def with_database(argv: list[str]) -> int:
             with throwaway():
                 execute_from_command_line(argv)
         else:
-            # The web process and workers may run side by side: none of them ends the server under the others.
-            with database(stop=command not in ("web", "worker")):
+            with database(stop=STOP.get(command, UNUSED)):
                 execute_from_command_line(argv)
     except DatabaseUnavailable as error:
         print(f"phonebank: {error}", file=sys.stderr)
@@ -46,12 +54,12 @@ def with_database(argv: list[str]) -> int:
 
 
 @contextmanager
-def database(*, stop: bool) -> Iterator[None]:
+def database(*, stop: str) -> Iterator[None]:
     """The server that DATABASE_URL names, checked; or else the embedded one, started when it is not running.
 
-    `stop`: end the embedded server afterwards, if it was started here.
+    `stop`: whether to end the embedded server afterwards, if it was started here.
     """
-    if url := os.environ.get("DATABASE_URL"):
+    if url := FileAwareEnv().str("DATABASE_URL", default=""):
         check_server(url)
         yield
         return
@@ -60,8 +68,20 @@ def database(*, stop: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        if stop and started:
+        if started and (stop == ALWAYS or (stop == UNUSED and not _in_use(cluster))):
             cluster.stop()
+
+
+def _in_use(cluster: Cluster) -> bool:
+    """Whether anybody but us is connected: a web process may have come to rely on the server meanwhile."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    connections.close_all()
+    try:
+        with psycopg.connect(cluster.url) as own:
+            row = own.execute(query).fetchone()
+    except psycopg.Error:
+        return False
+    return bool(row and row[0])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from environ import FileAwareEnv
 
@@ -23,7 +24,8 @@ PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
 IS_HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 if PUBLIC_URL:
-    ALLOWED_HOSTS.append(PUBLIC_URL.split("://", 1)[-1].split("/", 1)[0].rsplit(":", 1)[0])
+    _host = urlsplit(PUBLIC_URL).hostname or ""
+    ALLOWED_HOSTS.append(f"[{_host}]" if ":" in _host else _host)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -168,8 +170,9 @@ WEBHOOK_MAX_BYTES = 1024 * 1024
 # The gateway. The sandbox's address is set by the commands that start one.
 WASENDER_URL = env.str("WASENDER_URL", default="https://www.wasenderapi.com/api")
 
-# Where the web process listens on this machine: the sandbox posts its webhooks there.
-LOCAL_URL = env.str("LOCAL_URL", default="http://127.0.0.1:8000")
+# Where the web process listens on this machine: the sandbox posts its webhooks there. `serve` notes what it took.
+_address = HOME / "address"
+LOCAL_URL = env.str("LOCAL_URL", default=_address.read_text() if _address.exists() else "http://127.0.0.1:8000")
 
 # The send path's clocks, in seconds (send-path rules: docs/send-path.md). A drill scales them together.
 SEND_DEADLINE = env.float("SEND_DEADLINE", default=20.0)

@@ -51,10 +51,12 @@ def look_after_sessions(context: JobContext) -> None:
     stop = context.additional_context["stop"]
     while time.monotonic() < end and not stop.is_set():
         sessions.poll_statuses()
+        sessions.recheck_refused()
         sessions.reconcile_intents()
         optout.resolve_lids()
         failures.confirm_failures()
         tend.reset_usage()
+        campaigns.finish_what_was_begun()
         stop.wait(2.0)
 
 

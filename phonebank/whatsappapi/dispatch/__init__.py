@@ -1,1 +1,1 @@
-"""The send engine. `docs/send-path.md` says rule by rule what it keeps; SQL stands in sql.py alone."""
+"""The send engine. `docs/send-path.md` says rule by rule what it keeps; SQL stands in sql/ alone."""

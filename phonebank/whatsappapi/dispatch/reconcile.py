@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -29,9 +29,17 @@ from phonebank.whatsappapi.models import Attempt, WaSenderSession
 log = logging.getLogger(__name__)
 
 GIVE_UP = timedelta(hours=24)
-SKEW = timedelta(seconds=3)  # log times have whole seconds and another clock
+SKEW = timedelta(seconds=60)  # log times have whole seconds, no zone and another clock than our database
 PAGES = 20  # of 100 entries per session and round: the account's budget is 60 calls a minute
 MOST_TRIES = 10
+
+
+@dataclass(slots=True)
+class Record:
+    """What was read of a session's message log: everything since `since`."""
+
+    entries: list[LogEntry]
+    since: datetime
 
 
 @dataclass(slots=True)
@@ -55,15 +63,17 @@ def reconcile(session_id: int) -> int:
             outcome=Attempt.Outcome.UNKNOWN,
             resolved_at=None,
             lease_until__lt=now - timedelta(seconds=settings.SEND_SETTLE),
-        ).order_by("started_at")[:200]
+        )
+        .select_related("message")
+        .order_by("-started_at")[:500]
     )
     if not attempts:
         return 0
     wa_session = WaSenderSession.objects.select_related("account").get(pk=session_id)
-    entries: list[LogEntry] | None = None
+    record = None
     if wa_session.log_messages and wa_session.wasender_id and wa_session.account.token:
-        entries = _read_log(wa_session, attempts[0].started_at - SKEW)
-    findings = _judge(wa_session, attempts, entries, now)
+        record = _read_log(wa_session, attempts[-1].started_at - SKEW)
+    findings = _judge(wa_session, attempts, record, now)
     apply(findings)
     return len(findings)
 
@@ -82,18 +92,22 @@ def _now() -> datetime:
         return cursor.fetchone()[0]
 
 
-def _read_log(wa_session: WaSenderSession, back_to: datetime) -> list[LogEntry] | None:
-    """Log entries from now back past `back_to`; None where that could not be read, so that nothing is proven."""
-    token, number = wa_session.account.token, wa_session.wasender_id
+def _read_log(wa_session: WaSenderSession, back_to: datetime) -> Record | None:
+    """The log from now back past `back_to`, or as far as the budget goes; None where it could not be read."""
+    token, number = wa_session.account.token, wa_session.wasender_id or 0
 
-    async def read(gateway: WaSender) -> list[LogEntry] | None:
+    async def read(gateway: WaSender) -> Record:
         entries: dict[int, LogEntry] = {}
+        since = datetime.min.replace(tzinfo=UTC)
         for page in range(1, PAGES + 1):
             found = await gateway.message_logs(token, number, page=page, per_page=100)
             entries |= {entry.id: entry for entry in found.entries}
-            if page >= found.last_page or (found.entries and found.entries[-1].created_at < back_to):
-                return list(entries.values())
-        return None
+            if page >= found.last_page:
+                break
+            since = min((entry.created_at for entry in found.entries), default=back_to)
+            if since < back_to:
+                break
+        return Record(list(entries.values()), since)
 
     try:
         return sync.run(wa_session.account.base_url, read)
@@ -102,26 +116,11 @@ def _read_log(wa_session: WaSenderSession, back_to: datetime) -> list[LogEntry] 
         return None
 
 
-def _judge(
-    wa_session: WaSenderSession, attempts: list[Attempt], entries: list[LogEntry] | None, now: datetime
-) -> list[Finding]:
+def _judge(wa_session: WaSenderSession, attempts: list[Attempt], record: Record | None, now: datetime) -> list[Finding]:
+    free = _free(wa_session, record.entries) if record else {}
     findings: list[Finding] = []
-    owned: set[int] = set()
-    if entries:
-        ids = [entry.id for entry in entries]
-        owned = set(Attempt.objects.filter(session=wa_session, msg_id__in=ids).values_list("msg_id", flat=True))
-    free: dict[tuple[str, bytes], list[LogEntry]] = {}
-    hidden = False
-    for entry in entries or ():
-        hidden |= entry.to is None or entry.content is None
-        if entry.id not in owned and entry.to is not None and entry.content is not None:
-            free.setdefault((_digits(entry.to), body_hash(entry.content)), []).append(entry)
     for attempt in attempts:
-        finding = None
-        if entries is not None:
-            key = (_digits(attempt.phone), bytes(attempt.body_hash))
-            hits = [entry for entry in free.get(key, ()) if entry.created_at >= attempt.started_at - SKEW]
-            finding = _verdict(attempt, hits, hidden)
+        finding = _verdict(attempt, free, record) if record else None
         if finding is None and now - attempt.started_at > GIVE_UP:
             finding = Finding(attempt.id, attempt.message_id, "uncertain", "This person may have received it")
         if finding is not None:
@@ -129,21 +128,39 @@ def _judge(
     return findings
 
 
-def _verdict(attempt: Attempt, hits: list[LogEntry], hidden: bool) -> Finding | None:
-    if len(hits) > 1:
+def _free(wa_session: WaSenderSession, entries: list[LogEntry]) -> dict[str, list[LogEntry]]:
+    """Entries that no attempt owns, by recipient; those that hide theirs (logging was off) under the empty string."""
+    ids = [entry.id for entry in entries]
+    owned = set(Attempt.objects.filter(session=wa_session, msg_id__in=ids).values_list("msg_id", flat=True))
+    free: dict[str, list[LogEntry]] = {}
+    for entry in entries:
+        if entry.id not in owned:
+            hidden = entry.to is None or entry.content is None
+            free.setdefault("" if hidden else _digits(entry.to or ""), []).append(entry)
+    return free
+
+
+def _verdict(attempt: Attempt, free: dict[str, list[LogEntry]], record: Record) -> Finding | None:
+    """Found, proven absent, or nothing. Any entry of this person that nobody owns could be this one: no proof."""
+    earliest = attempt.started_at - SKEW
+    theirs = [entry for entry in free.get(_digits(attempt.phone), ()) if entry.created_at >= earliest]
+    same = [entry for entry in theirs if body_hash(entry.content or "") == bytes(attempt.body_hash)]
+    if len(same) == 1:
+        return _found(attempt, same[0])
+    hidden = any(entry.created_at >= earliest for entry in free.get("", ()))
+    if theirs or hidden or record.since > earliest:
         return None
-    if hits:
-        entry = hits[0]
-        if entry.status == "failed":
-            reason = f"The gateway could not send it: {entry.failed_reason}"[:200]
-            return Finding(attempt.id, attempt.message_id, "failed", reason, msg_id=entry.id)
-        rank = 2 if entry.status == "sent" else 0
-        return Finding(attempt.id, attempt.message_id, "accepted", "", msg_id=entry.id, rank=rank)
-    if hidden:
-        return None  # entries without recipient or text could be this one
     if attempt.message.tries >= MOST_TRIES:
         return Finding(attempt.id, attempt.message_id, "failed", f"Not sent after {MOST_TRIES} tries")
     return Finding(attempt.id, attempt.message_id, "queued", "Proven unsent: it is not in the gateway's log")
+
+
+def _found(attempt: Attempt, entry: LogEntry) -> Finding:
+    if entry.status == "failed":
+        reason = f"The gateway could not send it: {entry.failed_reason}"[:200]
+        return Finding(attempt.id, attempt.message_id, "failed", reason, msg_id=entry.id)
+    rank = 2 if entry.status == "sent" else 0
+    return Finding(attempt.id, attempt.message_id, "accepted", "", msg_id=entry.id, rank=rank)
 
 
 def _digits(to: str) -> str:

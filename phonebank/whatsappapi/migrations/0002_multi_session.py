@@ -856,6 +856,10 @@ class Migration(migrations.Migration):
                 condition=models.Q(("key_id", ""), _negated=True), fields=["session", "key_id"], name="attempt_key_id"
             ),
         ),
+        migrations.AddIndex(
+            model_name="attempt",
+            index=models.Index(fields=["session", "started_at"], name="attempt_recent"),
+        ),
         migrations.AddConstraint(
             model_name="attempt",
             constraint=models.UniqueConstraint(

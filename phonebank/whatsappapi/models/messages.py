@@ -139,6 +139,7 @@ class Attempt(models.Model):
                 condition=Q(outcome="unknown", resolved_at__isnull=True),
             ),
             models.Index(fields=["session", "key_id"], name="attempt_key_id", condition=~Q(key_id="")),
+            models.Index(fields=["session", "started_at"], name="attempt_recent"),
         ]
 
     def __str__(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import time
+from datetime import time, timedelta
 
 from django.db import connection, transaction
+from django.utils import timezone
 
 from phonebank import jobs
 from phonebank.accounts.models import User
@@ -17,7 +18,17 @@ from phonebank.whatsappapi.models import Campaign, CampaignSession, ContactList,
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.progress import Progress, progress
 
-__all__ = ["Progress", "cancel", "cancel_rows", "create_campaign", "launch", "pause", "progress", "resume"]
+__all__ = [
+    "Progress",
+    "cancel",
+    "cancel_rows",
+    "create_campaign",
+    "finish_what_was_begun",
+    "launch",
+    "pause",
+    "progress",
+    "resume",
+]
 State = Campaign.State
 
 
@@ -102,7 +113,7 @@ def cancel(*, actor: User, campaign: Campaign) -> Campaign:
     """Ends it for good. Requests already under way end as they end; everybody still queued is cancelled."""
     with transaction.atomic():
         states = [State.DRAFT, State.DEALING, State.SCHEDULED, State.RUNNING, State.PAUSED]
-        _move(campaign, states, State.CANCELLED)
+        _move(campaign, states, State.CANCELLED, finished_at=timezone.now())
         record(actor=actor, verb="campaign.cancel", target=campaign)
         jobs.defer("cancel_rows", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
     return campaign
@@ -121,7 +132,31 @@ def cancel_rows(campaign: int) -> None:
         after = max((row[0] for row in rows), default=None)
 
 
-def _move(campaign: Campaign, before: list[Campaign.State], after: Campaign.State, **fields: str) -> None:
+def finish_what_was_begun() -> int:
+    """Defers anew what a dead worker left: half a deal, or rows of a cancelled campaign that are queued (again).
+
+    A row comes back to the queue after the cancellation when its request turned out never to have left.
+    """
+    recent = timezone.now() - timedelta(days=3)
+    halves = [
+        ("deal_campaign", Campaign.objects.filter(state=State.DEALING)),
+        (
+            "cancel_rows",
+            Campaign.objects.filter(
+                state=State.CANCELLED, finished_at__gt=recent, counts__state="queued", counts__n__gt=0
+            ).distinct(),
+        ),
+    ]
+    begun = 0
+    for name, left in halves:
+        for pk in left.values_list("pk", flat=True):
+            lock = f"deal:{pk}"
+            if not jobs.is_there(lock):
+                begun += jobs.defer(name, lock=lock, once=lock, campaign=pk)
+    return begun
+
+
+def _move(campaign: Campaign, before: list[Campaign.State], after: Campaign.State, **fields: object) -> None:
     """One conditional update: two people who press at once do it once."""
     changed = Campaign.objects.filter(pk=campaign.pk, state__in=before).update(state=after, **fields)
     campaign.refresh_from_db()

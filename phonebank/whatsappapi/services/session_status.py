@@ -25,6 +25,7 @@ Status = WaSenderSession.Status
 LINKING = (Status.CONNECTING, Status.NEED_SCAN, Status.NEED_PASSKEY)
 LINKING_FOR = timedelta(minutes=5)
 POLL_LINKING, POLL_LIVE, POLL_REST = timedelta(seconds=10), timedelta(seconds=60), timedelta(minutes=5)
+RECHECK_REFUSED = timedelta(minutes=5)
 
 
 def apply_status(
@@ -129,6 +130,29 @@ def poll_statuses(limit: int = 100) -> int:
     return sum(_poll_account(account, rows) for account, rows in claimed.items())
 
 
+def recheck_refused(limit: int = 10) -> int:
+    """Gives sessions whose key was refused another chance when the gateway accepts that key again.
+
+    A lapsed subscription comes back with the same key. A look costs no message; at most one per session in 5 minutes.
+    """
+    now = timezone.now()
+    refused = WaSenderSession.objects.alive().filter(
+        rejected_key_version=F("key_version"), updated_at__lt=now - RECHECK_REFUSED
+    )
+    freed = 0
+    for row in refused.select_related("account").order_by("updated_at")[:limit]:
+        WaSenderSession.objects.filter(pk=row.pk).update(updated_at=now)
+        key = row.api_key
+        try:
+            client_call(row.account, lambda gateway, key=key: gateway.session_status(key))
+        except GatewayError:
+            continue
+        freed += WaSenderSession.objects.filter(pk=row.pk, rejected_key_version=row.key_version).update(
+            rejected_key_version=0, status_reason=""
+        )
+    return freed
+
+
 def _claim_stale(limit: int) -> list[WaSenderSession]:
     now = timezone.now()
     linking = Q(status__in=LINKING, status_since__gt=now - LINKING_FOR, updated_at__lt=now - POLL_LINKING)
@@ -139,6 +163,7 @@ def _claim_stale(limit: int) -> list[WaSenderSession]:
             WaSenderSession.objects.alive()
             .filter(linking | live | rest)
             .exclude(wasender_id=None)
+            .exclude(rejected_key_version=F("key_version"))  # theirs is recheck_refused
             .select_related("account", "user")
             .select_for_update(no_key=True, of=("self",), skip_locked=True)
             .order_by("updated_at")[:limit]

@@ -21,6 +21,7 @@ from phonebank.whatsappapi.services.session_status import (
     apply_status,
     poll_statuses,
     read_details,
+    recheck_refused,
     refresh_status,
     store_details,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "delete",
     "disconnect",
     "poll_statuses",
+    "recheck_refused",
     "reconcile_intents",
     "refresh_status",
     "rename",

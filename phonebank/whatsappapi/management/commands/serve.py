@@ -35,7 +35,10 @@ class Command(BaseCommand):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise CommandError("Phonebank is running already for this data folder. Stop that one first.") from None
-            serve(port, sandbox_port)
+            try:
+                serve(port, sandbox_port)
+            finally:
+                (settings.HOME / "address").unlink(missing_ok=True)
 
 
 def serve(port: int, sandbox_port: int) -> None:
@@ -49,6 +52,7 @@ def serve(port: int, sandbox_port: int) -> None:
     place = stage.Stage(stage.free_port(port), stage.free_port(sandbox_port), settings.HOME / "sandbox.journal")
     try:
         place.start()
+        (settings.HOME / "address").write_text(place.web)
         user = stage.demo_user()
         gateways.ensure_sandbox_account(owner=user, url=place.sandbox, token=DEFAULT_TOKEN)
         gateways.update_webhooks(user)
