@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import threading
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError, close_old_connections
 
 from phonebank import jobs
-from phonebank.processes import Group, end_with_parent, phonebank
+from phonebank.processes import Group, end_with_parent
 from phonebank.whatsappapi.dispatch.worker import Engine
 from phonebank.whatsappapi.services import webhooks
 
@@ -43,14 +44,20 @@ def both() -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: ended.set())
     group = Group()
-    for part in ("send", "work"):
-        group.start(part, phonebank("worker", "--only", part))
+    parts = {"send": lambda: _part(send), "work": lambda: _part(work)}
+    for name, part in parts.items():
+        group.fork(name, part)
     try:
-        while not ended.wait(0.5):
+        while not ended.wait(0.1):
             for name in group.revive():
                 log.warning("The %s process had ended; started again", name)
     finally:
         group.stop()
+
+
+def _part(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    end_with_parent()
+    asyncio.run(main())
 
 
 def standing() -> list[jobs.Standing]:
