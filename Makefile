@@ -1,10 +1,10 @@
-# make run | demo | test | check | e2e | fmt | lock | assets
+# make run | demo | test | check | e2e | drill | fmt | lock | assets
 PYTHON ?= python3
 V := .venv
 BIN := $(V)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run demo test check e2e fmt lock assets
+.PHONY: run demo test check e2e drill fmt lock assets
 
 run: $(V)/run ## everything on this machine; the first time it shows the main job
 	@$(BIN)/python -m phonebank serve
@@ -17,6 +17,9 @@ test: $(V)/dev ## the whole suite on a throw-away database
 
 e2e: $(V)/dev ## journeys in a real Chromium, and the vendor's Node client
 	@$(BIN)/python -m pytest -m e2e
+
+drill: $(V)/run ## proof of the promise: kills, freezes, faults; ARGS="--people 5000 --kills 50" for a short one
+	@$(BIN)/python -m phonebank drill $(ARGS)
 
 check: $(V)/dev ## style, layers, migrations, deployment settings
 	@$(BIN)/ruff check .

@@ -13,6 +13,8 @@ from environ import FileAwareEnv
 
 from phonebank.embedded import Cluster, DatabaseUnavailable, check_server, data_home, ephemeral
 
+# Commands that bring a database of their own.
+THROWAWAY = {"demo", "drill"}
 # Commands that read or write no data.
 BARE = {
     "sandbox",
@@ -41,7 +43,7 @@ def with_database(argv: list[str]) -> int:
     try:
         if command in BARE:
             execute_from_command_line(argv)
-        elif command == "demo":
+        elif command in THROWAWAY:
             with throwaway():
                 execute_from_command_line(argv)
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,12 +98,11 @@ def _read_log(wa_session: WaSenderSession, back_to: datetime) -> Record | None:
 
     async def read(gateway: WaSender) -> Record:
         entries: dict[int, LogEntry] = {}
-        since = datetime.min.replace(tzinfo=UTC)
         for page in range(1, PAGES + 1):
             found = await gateway.message_logs(token, number, page=page, per_page=100)
             entries |= {entry.id: entry for entry in found.entries}
             if page >= found.last_page:
-                break
+                return Record(list(entries.values()), datetime.min.replace(tzinfo=UTC))
             since = min((entry.created_at for entry in found.entries), default=back_to)
             if since < back_to:
                 break
@@ -131,10 +130,14 @@ def _judge(wa_session: WaSenderSession, attempts: list[Attempt], record: Record 
 def _free(wa_session: WaSenderSession, entries: list[LogEntry]) -> dict[str, list[LogEntry]]:
     """Entries that no attempt owns, by recipient; those that hide theirs (logging was off) under the empty string."""
     ids = [entry.id for entry in entries]
-    owned = set(Attempt.objects.filter(session=wa_session, msg_id__in=ids).values_list("msg_id", flat=True))
+    owners = dict(Attempt.objects.filter(session=wa_session, msg_id__in=ids).values_list("msg_id", "phone"))
     free: dict[str, list[LogEntry]] = {}
     for entry in entries:
-        if entry.id not in owned:
+        owner = owners.get(entry.id)
+        if owner is not None and entry.to is not None and _digits(owner) != _digits(entry.to):
+            # The gateway gave one id to two people: not for us to take, but no proof of absence either.
+            free.setdefault(_digits(entry.to), []).append(replace(entry, content=""))
+        elif owner is None:
             hidden = entry.to is None or entry.content is None
             free.setdefault("" if hidden else _digits(entry.to or ""), []).append(entry)
     return free
