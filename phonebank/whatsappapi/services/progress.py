@@ -95,16 +95,16 @@ def _why(campaign: Campaign, result: Progress) -> str | None:
     if not up.below_limit().exists():
         zone = campaign.user.time_zone
         return f"All its numbers have used today's limit. Goes on after midnight ({zone})."
-    return _held(campaign) if not result.rate else None
+    return _held(campaign, [lane.wa_session.pk for lane in result.sessions]) if not result.rate else None
 
 
-def _held(campaign: Campaign) -> str | None:
+def _held(campaign: Campaign, sessions: list[int]) -> str | None:
     """Nothing left in the last seconds: what the waiting rows themselves say."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT reason, min(retry_at) FROM whatsappapi_message WHERE campaign_id = %s AND state = 'queued' "
-            "AND retry_at > now() AND reason <> '' GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
-            [campaign.pk],
+            "SELECT reason, min(retry_at) FROM whatsappapi_message WHERE session_id = ANY(%s) AND retry_at > now() "
+            "AND campaign_id = %s AND state = 'queued' AND reason <> '' GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
+            [sessions, campaign.pk],
         )
         row = cursor.fetchone()
     return f"{row[0]}." if row else None
