@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-ARGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--force-color-profile=srgb"]
+ARGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 WIDE, PHONE = (1280, 800), (390, 844)
 BODY = "Hi {{ name|there }}, from June we are open until 9 pm. Reply STOP and we will not write again."
 LARGEST = 200_000  # bytes; a README is read over slow lines too
@@ -40,10 +40,16 @@ class Camera:
         return made
 
     def shoot(self, name: str, page: Page | None = None, *, whole: bool = False) -> None:
+        """`whole`: on a screen as tall as the page, as the menu keeps to the screen."""
         page = page or self.page
+        if whole:
+            height = page.evaluate("document.documentElement.scrollHeight")
+            page.set_viewport_size({"width": WIDE[0], "height": max(WIDE[1], height)})
         page.evaluate("document.fonts.ready")
         path = self.out / f"{name}.png"
-        page.screenshot(path=path, full_page=whole)
+        page.screenshot(path=path)
+        if whole:
+            page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
         size = path.stat().st_size
         print(f"{path}  {size // 1000} KB")
         if size > LARGEST:
@@ -54,7 +60,7 @@ class Camera:
         context = self.context(size, theme)
         page = context.new_page()
         page.goto(self.base + path)
-        self.shoot(name, page)
+        self.shoot(name, page, whole=size == WIDE)
         context.close()
 
 

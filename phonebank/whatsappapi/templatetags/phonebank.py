@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import phonenumbers
 from django import template
 from django.forms import BoundField, CheckboxInput, Select, SelectMultiple
 from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 
 register = template.Library()
@@ -72,3 +75,13 @@ def phone(number: str) -> str:
     except phonenumbers.NumberParseException:
         return number
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+@register.filter
+def moment(at: datetime | None) -> str:
+    """A time of today as the hour alone, any other with its date, in the person's zone and format; None as nothing."""
+    if at is None:
+        return ""
+    local = timezone.localtime(at)
+    text = date_format(local, "TIME_FORMAT" if local.date() == timezone.localdate() else "DATETIME_FORMAT")
+    return text.replace(" a.m.", "\u00a0a.m.").replace(" p.m.", "\u00a0p.m.")

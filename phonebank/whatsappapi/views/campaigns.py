@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -25,6 +26,7 @@ State = Campaign.State
 PAGE = 25
 PEOPLE = 50
 LIVE = {State.DEALING, State.SCHEDULED, State.RUNNING}
+BEAT, REST = 3, 15  # seconds between two looks while it runs, and afterwards, when people still read it
 # Colour and word of a campaign's state.
 CHIPS = {
     State.DRAFT: ("", "Draft"),
@@ -36,7 +38,7 @@ CHIPS = {
     State.CANCELLED: ("", "Cancelled"),
     State.EXPIRED: ("red", "Ran out of time"),
 }
-COLUMNS = ["Waiting", "Sent", "Delivered", "Read", "Failed", "Unclear", "People"]
+COLUMNS = ["Waiting", "Sent", "Delivered", "Read", "Failed", "Unclear", "Skipped", "People"]
 FILTERS = [
     ("", "Everybody"), ("queued", "Waiting"), ("sending", "Sending"), ("sent", "Sent"), ("delivered", "Delivered"),
     ("read", "Read"), ("unknown", "Being checked"), ("uncertain", "May have received it"), ("failed", "Failed"),
@@ -59,6 +61,8 @@ def campaign(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     one = campaign_or_404(request.user, public_id)
     if one.state == State.DRAFT:
         return render(request, "whatsappapi/review_campaign.html", _review(request, one))
+    if request.htmx and "rows" in request.GET:
+        return render(request, "whatsappapi/campaign.html#rows", _recipients(request, one))
     context = _progress(one)
     if request.htmx:
         return render(request, "whatsappapi/campaign.html#progress", context)
@@ -87,21 +91,30 @@ def _review(request: HttpRequest, one: Campaign) -> dict[str, Any]:
 
 def _progress(one: Campaign) -> dict[str, Any]:
     progress = service.progress(one)
-    lanes = [(row, tally(row.counts), _columns(row.counts)) for row in progress.sessions]
+    everybody = Counter(progress.counts)
+    nobody = everybody - sum((Counter(row.counts) for row in progress.sessions), Counter())
+    shown = [label for label, n in _cells(everybody) if n or label != "Skipped"]
     return {
         "nav": "campaigns",
         "campaign": one,
         "chip": CHIPS[State(one.state)],
         "progress": progress,
         "tally": tally(progress.counts),
-        "lanes": lanes,
-        "columns": COLUMNS,
+        "lanes": [(row, tally(row.counts), _cells(row.counts, shown)) for row in progress.sessions],
+        "nobody": (tally(nobody), _cells(nobody, shown)) if nobody else None,
+        "all": _cells(everybody, shown),
+        "columns": shown,
         "is_live": one.state in LIVE,
+        "beat": _beat(one),
     }
 
 
-def _columns(counts: dict[str, int]) -> list[tuple[str, int]]:
-    """COLUMNS with their numbers.
+def _beat(one: Campaign) -> int:
+    return BEAT if one.state in LIVE else REST
+
+
+def _cells(counts: Mapping[str, int], shown: Collection[str] = COLUMNS) -> list[tuple[str, int]]:
+    """The shown ones of COLUMNS with their numbers.
 
     Who has read it has got it, and who has got it was sent it: these three include one another.
     """
@@ -109,8 +122,9 @@ def _columns(counts: dict[str, int]) -> list[tuple[str, int]]:
     delivered = n["read"] + n["delivered"]
     sent = delivered + n["sent"] + n["accepted"]
     unclear = n["unknown"] + n["uncertain"]
-    cells = [n["queued"] + n["sending"], sent, delivered, n["read"], n["failed"], unclear, n.total()]
-    return list(zip(COLUMNS, cells, strict=True))
+    waiting, skipped = n["queued"] + n["sending"], n["skipped"] + n["cancelled"] + n["expired"]
+    cells = [waiting, sent, delivered, n["read"], n["failed"], unclear, skipped, n.total()]
+    return [(label, cell) for label, cell in zip(COLUMNS, cells, strict=True) if label in shown]
 
 
 def _recipients(request: HttpRequest, one: Campaign) -> dict[str, Any]:
@@ -130,16 +144,24 @@ def _recipients(request: HttpRequest, one: Campaign) -> dict[str, Any]:
         found = list(rows.filter(phone__gt=after).order_by("phone")[: PEOPLE + 1])
         has_back, has_next = bool(after), len(found) > PEOPLE
         found = found[:PEOPLE]
-    query = urlencode({key: value for key, value in (("state", word), ("q", search)) if value})
+    query = _query(state=word, q=search)
     return {
         "people": _described(found),
         "filters": FILTERS,
         "word": word,
         "search": search,
-        "query": query + "&" if query else "",
+        "query": query,
+        "here": query + _query(after=after, before=before),
+        "beat": _beat(one),
         "back": found[0].phone if found and has_back else "",
         "next": found[-1].phone if found and has_next else "",
     }
+
+
+def _query(**values: str) -> str:
+    """What is set as the beginning of a query, with & at its end."""
+    text = urlencode({key: value for key, value in values.items() if value})
+    return text + "&" if text else ""
 
 
 def _in_state(rows: QuerySet[Message], word: str) -> QuerySet[Message]:

@@ -21,7 +21,7 @@ LINKING = {Status.NEED_SCAN, Status.CONNECTING, Status.NEED_PASSKEY}
 
 @dataclass(frozen=True)
 class Card:
-    """`limit` None is unlimited; `room` is what may still be sent today (None: no limit)."""
+    """`limit` None is unlimited; `room` is what can still be sent today (None: no limit, 0 while not connected)."""
 
     wa_session: WaSenderSession
     health: Health
@@ -32,6 +32,8 @@ class Card:
 
     @property
     def room(self) -> int | None:
+        if not self.is_connected:
+            return 0
         return None if self.limit is None else max(0, self.limit - self.used)
 
     @property
