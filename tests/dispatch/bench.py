@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Iterable
+import threading
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
-from django.db import connection
+from django.db import connection, transaction
 
 from phonebank import jobs
 from phonebank.accounts.models import Plan, User
-from phonebank.gateways.base import Accepted, Outcome, boot_clock
+from phonebank.gateways.base import Accepted, Outcome
 from phonebank.whatsappapi.dispatch import deal, tend
 from phonebank.whatsappapi.dispatch.claim import Bodies, Limits, Ticked, tick
 from phonebank.whatsappapi.dispatch.counts import Deltas
@@ -70,7 +71,7 @@ BROKEN = {
         SELECT m.id, m.state FROM whatsappapi_message m LEFT JOIN whatsappapi_attempt a ON a.id = m.attempt
         WHERE (m.state = 'sending' AND (a.id IS NULL OR a.finished_at IS NOT NULL OR a.message_id <> m.id))
            OR (m.state = 'unknown' AND (a.outcome IS DISTINCT FROM 'unknown' OR a.resolved_at IS NOT NULL))
-           OR (m.state = 'accepted' AND a.outcome IS DISTINCT FROM 'accepted')
+           OR (m.state = 'accepted' AND a.msg_id IS NULL)
            OR (m.state = 'queued' AND m.attempt IS NOT NULL)""",
 }
 
@@ -180,7 +181,7 @@ class Bench:
     ) -> Ticked:
         """One tick. `wants` as a number: so many for every session."""
         if isinstance(wants, int):
-            wants = {one: wants for one in WaSenderSession.objects.values_list("pk", flat=True)} if wants else {}
+            wants = dict.fromkeys(WaSenderSession.objects.values_list("pk", flat=True), wants) if wants else {}
         result = Ticked()
         self.run(tick(conn or self.conn, limits or self.limits, list(outcomes), wants, self.bodies, 0.0, result))
         return result
@@ -212,8 +213,6 @@ class Bench:
         rows.filter(finished_at=None).update(lease_until=datetime.fromisoformat("2020-01-01T00:00:00Z"))
 
     def merge(self, *updates: Status) -> set[int]:
-        from django.db import transaction
-
         with transaction.atomic(), connection.cursor() as cursor:
             return merge(cursor, updates)
 
@@ -243,6 +242,42 @@ class Bench:
             for promise, query in BROKEN.items():
                 cursor.execute(query)
                 assert cursor.fetchall() == [], promise
+
+    # -- two at once -------------------------------------------------------------------------------------------
+
+    def overlap(self, first: Callable[[], Any], second: Callable[[], T], then: Callable[[], Any] = lambda: None) -> T:
+        """`first` and `then` in transactions that stay open until `second`, in a thread, waits for them or is over."""
+        self.run(self.conn.execute("BEGIN"))
+        box: dict[str, Any] = {}
+        with transaction.atomic():
+            first()
+            thread = threading.Thread(target=_boxed, args=(second, box))
+            thread.start()
+            asked = 0
+            while thread.is_alive() and not _somebody_waits():
+                thread.join(0.01)
+                asked += 1
+                assert asked < 1000, "it neither waits nor ends"
+            then()
+            self.run(self.conn.execute("COMMIT"))
+        thread.join(10)
+        assert not thread.is_alive()
+        if "error" in box:
+            raise box["error"]
+        return box["value"]
+
+    def elsewhere(self, wants: dict[int, int] | int = 0, outcomes: Any = (), limits: Limits | None = None) -> Ticked:
+        """A tick of another worker, for use in a thread."""
+        if isinstance(wants, int):
+            wants = dict.fromkeys(WaSenderSession.objects.values_list("pk", flat=True), wants) if wants else {}
+        result = Ticked()
+
+        async def work() -> None:
+            async with await psycopg.AsyncConnection.connect(**jobs.database(), autocommit=True) as conn:
+                await tick(conn, limits or self.limits, list(outcomes), wants, Bodies(), 0.0, result)
+
+        asyncio.run(work())
+        return result
 
     # -- the clock ---------------------------------------------------------------------------------------------
 
@@ -278,21 +313,33 @@ CLOCK = "".join(
 )
 CLOCK = "DROP SCHEMA IF EXISTS bench CASCADE; CREATE SCHEMA bench;" + CLOCK
 
+
+def _boxed(work: Callable[[], Any], box: dict[str, Any]) -> None:
+    try:
+        box["value"] = work()
+    except BaseException as error:
+        box["error"] = error
+    finally:
+        connection.close()
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
+
+
 TABLES = [
     "procrastinate_events", "procrastinate_jobs", "whatsappapi_alert", "whatsappapi_webhookevent",
     "whatsappapi_inboundmessage", "whatsappapi_attempt", "whatsappapi_message", "whatsappapi_campaigncount",
     "whatsappapi_campaignsession", "whatsappapi_campaign", "whatsappapi_suppression", "whatsappapi_consentrecord",
     "whatsappapi_contact_lists", "whatsappapi_contactlist", "whatsappapi_contact", "whatsappapi_wasendersession",
-    "whatsappapi_gatewayaccount", "audit_event", "accounts_subscription", "accounts_user",
+    "whatsappapi_gatewayaccount_granted_to", "whatsappapi_gatewayaccount", "audit_event", "account_emailaddress",
+    "accounts_onetimelink", "accounts_subscription", "accounts_user",
 ]  # fmt: skip
 
 
 def wipe() -> None:
-    """Empties the tables a bench fills: by DELETE, for truncating twenty small tables takes longer than a test."""
+    """Empties the tables that a bench fills."""
     with connection.cursor() as cursor:
         cursor.execute(";".join(f"DELETE FROM {table}" for table in TABLES))
-
-
-def late(claim: Claim) -> bool:
-    """Whether a first byte may no longer leave for this claim."""
-    return boot_clock() > claim.send_before

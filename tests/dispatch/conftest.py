@@ -10,15 +10,21 @@ from tests.dispatch.bench import Bench, wipe
 
 
 @pytest.fixture
-def bench(django_db_setup: None, django_db_blocker: Any) -> Iterator[Bench]:
-    """Committed rows, for the engine has connections of its own. Every test must leave all promises kept."""
+def db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Committed rows, for the engine has connections of its own; in place of a flush that takes longer than a test."""
     with django_db_blocker.unblock():
         wipe()
-        made = Bench()
-        try:
-            yield made
-            made.check()
-        finally:
-            made.close()
-            wipe()
-            connection.close()
+        yield
+        wipe()
+        connection.close()
+
+
+@pytest.fixture
+def bench(db: None) -> Iterator[Bench]:
+    """Every test must leave all promises kept."""
+    made = Bench()
+    try:
+        yield made
+        made.check()
+    finally:
+        made.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +18,19 @@ from phonebank.whatsappapi.dispatch.render import body_hash, render
 from phonebank.whatsappapi.dispatch.settle import Claim, Effect
 from phonebank.whatsappapi.dispatch.sql import tick as sql
 
+log = logging.getLogger(__name__)
+
 HORIZON = 0.5  # seconds ahead that rows are claimed for
 SEND_BEFORE = 0.8  # seconds after the tick began that a first byte may still leave
+STRIKES = 6  # rate-limit answers in a row (each halves the pace) after which a session rests and a person is told
+REST = 600.0  # seconds
+AHEAD = 100  # rows more to look at where the last ones of a session were all held back or ended
 
 ENDED = {
     "opted_out": ("skipped", "Asked not to be written to"),
     "no_consent": ("skipped", "No consent on record"),
     "expired": ("expired", "The campaign's end date has passed"),
+    "broken": ("failed", "The text could not be put together for this person"),
 }
 HELD = {
     "busy": (3.0, "Waits for an open message to this person"),
@@ -30,7 +38,7 @@ HELD = {
     "cap": (3600.0, "Waits: this person was written to recently"),
     "quiet": (0.0, "Waits for the end of quiet hours"),
 }
-RULES = {name: kinds_with(name) for name in ("consent", "suppression", "window", "cap")}
+RULES = {name: kinds_with(name) for name in ("consent", "suppression", "window", "cap", "counted")}
 
 
 @dataclass(slots=True)
@@ -42,6 +50,7 @@ class Limits:
     in_flight: int
     lease: float
     worker: str
+    dull: set[int] = field(default_factory=set)  # sessions that saw rows last time, and none to send
 
 
 @dataclass(slots=True)
@@ -72,6 +81,13 @@ class Ticked:
         """Forgets a transaction that was surely rolled back."""
         self.claims.clear()
         self.grants.clear()
+        self.alerts.clear()
+
+    def add(self, other: Ticked) -> None:
+        """Takes over what another tick allowed."""
+        self.claims += other.claims
+        self.grants |= other.grants
+        self.alerts += other.alerts
 
 
 class Bodies(dict[int, str]):
@@ -127,7 +143,7 @@ async def _settle(
     assert row is not None
     moves, refunds, alerts = row
     deltas.moves(moves)
-    result.alerts += [(one["session_id"], one["what"]) for one in alerts or ()]
+    result.alerts += batch.alerts + [(one["session_id"], one["what"]) for one in alerts or ()]
     for campaign, reason in batch.pause.items():
         await conn.execute(
             "UPDATE whatsappapi_campaign SET state = 'paused', pause_reason = %s WHERE id = %s AND state = 'running'",
@@ -160,12 +176,15 @@ async def _grant(
             "shard": list(limits.held),
             "job": list(limits.held.values()),
             "shards": limits.shards,
-            "in_flight": limits.in_flight,
             "horizon": HORIZON,
+            "strikes": STRIKES,
+            "rest": REST,
         },
     )
     for one, *rest in await rows.fetchall():
-        result.grants[one] = Granted(*rest[:9])
+        grant = result.grants[one] = Granted(*rest[:9])
+        if one in effects and effects[one].strike > 0 and grant.strikes >= STRIKES:
+            result.alerts.append((one, "slowed"))
 
 
 async def _claim(
@@ -185,63 +204,86 @@ async def _claim(
             "session": list(granted),
             "n": [g.n for g in granted.values()],
             "mark": [f"{one}:{g.key_version}:{g.connection}" for one, g in granted.items()],
+            "ahead": [AHEAD if one in limits.dull else 0 for one in granted],
+            "in_flight": limits.in_flight,
         },
     )
     found = await rows.fetchall()
-    lanes: dict[int, int | None] = {}
-    taken, held, ended = [], [], []
-    for lane, message, campaign, session, _user, phone, _kind, position, body, variables, verdict, quiet in found:
-        if verdict == "lane":
-            lanes.setdefault(lane, None)
-            continue
-        if lane is not None:
-            lanes[lane] = max(lanes.get(lane) or 0, position)
-        if verdict == "send":
-            taken.append((message, campaign, session, phone, body, variables))
-        elif verdict in ENDED:
-            ended.append((message, *ENDED[verdict]))
-        elif verdict in HELD:
-            secs, reason = HELD[verdict]
-            held.append((message, quiet if verdict == "quiet" else secs, reason))
     if not found:
-        return lanes
-    await bodies.load(conn, {row[1] for row in taken if row[1] is not None})
-    claims = _claims(taken, granted, bodies, clocks)
-    row = await (await conn.execute(sql.CLAIM, _columns(limits, claims, granted, held, ended, lanes))).fetchone()
+        limits.dull -= granted.keys()
+        return {}
+    seen = _Seen()
+    for row in found:
+        seen.take(row)
+    await bodies.load(conn, {row[1] for row in seen.taken if row[1] is not None})
+    claims = _claims(seen, granted, bodies, clocks)
+    row = await (await conn.execute(sql.CLAIM, _columns(limits, claims, granted, seen))).fetchone()
     assert row is not None
     deltas.moves(row[1])
     won = set(row[0])
     result.claims = [claim for claim in claims if claim.attempt in won]
     for claim in result.claims:
         granted[claim.session].used += 1
-    return lanes
+    limits.dull -= granted.keys()
+    limits.dull |= {one for one in seen.sessions if not granted[one].used}
+    return seen.lanes
 
 
-def _claims(
-    taken: list[tuple[Any, ...]], granted: dict[int, Granted], bodies: Bodies, clocks: tuple[float, float]
-) -> list[Claim]:
+@dataclass(slots=True)
+class _Seen:
+    """Rows found, by what is to become of them; `lanes`: each one's last position seen (None: no row)."""
+
+    lanes: dict[int, int | None] = field(default_factory=dict)
+    taken: list[tuple[Any, ...]] = field(default_factory=list)
+    held: list[tuple[int, float, str]] = field(default_factory=list)
+    ended: list[tuple[int, str, str]] = field(default_factory=list)
+    people: set[tuple[int, str]] = field(default_factory=set)
+    sessions: Counter[int] = field(default_factory=Counter)  # rows to send, by session that saw any
+    full: set[int] = field(default_factory=set)  # sessions that have their number: what follows is left as it is
+
+    def take(self, row: tuple[Any, ...]) -> None:
+        lane, message, campaign, session, user, phone, kind, position, body, variables, verdict, quiet, n = row
+        if verdict == "lane":
+            self.lanes.setdefault(lane, None)
+            return
+        if session in self.full or (verdict == "send" and self.sessions[session] >= n):
+            self.full.add(session)
+            return
+        self.sessions[session] += 0
+        if lane is not None:
+            self.lanes[lane] = max(self.lanes.get(lane) or 0, position)
+        if verdict == "send" and kind in RULES["cap"]:
+            # Two campaigns at two sessions see the same person in one tick: the second meets the cap a moment later.
+            if (user, phone) in self.people:
+                verdict = "busy"
+            self.people.add((user, phone))
+        if verdict == "send":
+            self.sessions[session] += 1
+            self.taken.append((message, campaign, session, phone, body, variables))
+        elif verdict in ENDED:
+            self.ended.append((message, *ENDED[verdict]))
+        elif verdict in HELD:
+            secs, reason = HELD[verdict]
+            self.held.append((message, quiet if verdict == "quiet" else secs, reason))
+
+
+def _claims(seen: _Seen, granted: dict[int, Granted], bodies: Bodies, clocks: tuple[float, float]) -> list[Claim]:
     now, send_before = clocks
     claims: list[Claim] = []
     place: dict[int, int] = {}
-    for message, campaign, session, phone, body, variables in taken:
+    for message, campaign, session, phone, body, variables in seen.taken:
         grant = granted[session]
+        try:
+            text = body if body is not None else render(bodies[campaign], variables)
+        except Exception:
+            # One row that cannot be rendered must not stop all others, whatever is wrong with it.
+            log.exception("Message %s cannot be rendered", message)
+            seen.ended.append((message, *ENDED["broken"]))
+            continue
         k = place[session] = place.get(session, -1) + 1
-        text = body if body is not None else render(bodies[campaign], variables)
         due = now + max(0.0, grant.first + k * grant.gap)
-        claims.append(
-            Claim(
-                message,
-                uuid.uuid4(),
-                session,
-                campaign,
-                phone,
-                text,
-                grant.key_version,
-                grant.connection,
-                due,
-                send_before,
-            )
-        )
+        key = (grant.key_version, grant.connection)
+        claims.append(Claim(message, uuid.uuid4(), session, campaign, phone, text, *key, due, send_before))
     return claims
 
 
@@ -249,11 +291,9 @@ def _columns(
     limits: Limits,
     claims: list[Claim],
     granted: dict[int, Granted],
-    held: list[tuple[int, float, str]],
-    ended: list[tuple[int, str, str]],
-    lanes: dict[int, int | None],
+    seen: _Seen,
 ) -> dict[str, Any]:
-    moved = [(one, seen) for one, seen in lanes.items() if seen is not None]
+    moved = [(one, last) for one, last in seen.lanes.items() if last is not None]
     return {
         "message": [c.message for c in claims],
         "attempt": [c.attempt for c in claims],
@@ -265,12 +305,12 @@ def _columns(
         "hash": [body_hash(c.body) for c in claims],
         "worker": limits.worker,
         "lease": limits.lease,
-        "held": [one[0] for one in held],
-        "held_secs": [float(one[1]) for one in held],
-        "held_reason": [one[2] for one in held],
-        "ended": [one[0] for one in ended],
-        "ended_state": [one[1] for one in ended],
-        "ended_reason": [one[2] for one in ended],
+        "held": [one[0] for one in seen.held],
+        "held_secs": [float(one[1]) for one in seen.held],
+        "held_reason": [one[2] for one in seen.held],
+        "ended": [one[0] for one in seen.ended],
+        "ended_state": [one[1] for one in seen.ended],
+        "ended_reason": [one[2] for one in seen.ended],
         "lane": [one[0] for one in moved],
         "cursor": [one[1] for one in moved],
     }

@@ -53,6 +53,11 @@ class Lane:
         return self.queued > 0 and (not self.is_up or self.room == 0)
 
     @property
+    def is_gone(self) -> bool:
+        """It will not come back: nobody waits for it, and whoever talked with it has to take another."""
+        return self.why in ("was taken out", "was deleted")
+
+    @property
     def spare(self) -> int:
         """How many more it may be given today."""
         return 0 if not self.is_up else CHUNK if self.room is None else max(0, self.room - self.queued)
@@ -66,25 +71,35 @@ def redeal(campaign: int, policy: str) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(LANES, [campaign])
         lanes = [Lane(*row) for row in cursor.fetchall()]
-        stuck = next((lane for lane in lanes if lane.is_stuck), None)
         targets = [lane for lane in lanes if lane.spare > 0]
-        if stuck is None or not targets or (policy == "wait" and stuck.why != "was taken out"):
+        stuck = [lane for lane in lanes if lane.is_stuck and (policy != "wait" or lane.is_gone)]
+        if not stuck or not targets:
             return 0
-        cursor.execute(LOCK_LANES, [[stuck.id, *(lane.id for lane in targets)]])
+        cursor.execute(LOCK_LANES, [[lane.id for lane in stuck + targets]])
         tails = dict(cursor.fetchall())
-        n = min(CHUNK, sum(lane.spare for lane in targets))
-        new_only = policy == "next_new"
-        cursor.execute(MOVABLE, {"campaign": campaign, "session": stuck.session, "new_only": new_only, "n": n})
-        moves = _assign(cursor.fetchall(), targets, tails)
-        if not moves:
-            return 0
-        columns: dict[str, Any] = {k: [m[i] for m in moves] for i, k in enumerate(("message", "session", "position"))}
-        why = f"Moved: {stuck.name} {stuck.why}"[:60]
-        cursor.execute(MOVE, columns | {"campaign": campaign, "why": why})
-        deltas = Deltas()
-        deltas.moves(dict(zip(KEYS, row, strict=True)) | {"old_session": stuck.session} for row in cursor.fetchall())
-        deltas.write(cursor)
-        return len(moves)
+        # One whose rows all stay must not hide the next.
+        return next((n for lane in stuck if (n := _move(cursor, campaign, policy, lane, targets, tails))), 0)
+
+
+def _move(cursor: Any, campaign: int, policy: str, stuck: Lane, targets: list[Lane], tails: dict[int, int]) -> int:
+    movable = {
+        "campaign": campaign,
+        "session": stuck.session,
+        "new_only": policy == "next_new" and not stuck.is_gone,
+        "marks": [lane.mark for lane in targets],
+        "n": min(CHUNK, sum(lane.spare for lane in targets)),
+    }
+    cursor.execute(MOVABLE, movable)
+    moves = _assign(cursor.fetchall(), targets, tails)
+    if not moves:
+        return 0
+    columns: dict[str, Any] = {k: [m[i] for m in moves] for i, k in enumerate(("message", "session", "position"))}
+    why = f"Moved: {stuck.name} {stuck.why}"[:60]
+    cursor.execute(MOVE, columns | {"campaign": campaign, "why": why})
+    deltas = Deltas()
+    deltas.moves(dict(zip(KEYS, row, strict=True)) | {"old_session": stuck.session} for row in cursor.fetchall())
+    deltas.write(cursor)
+    return len(moves)
 
 
 def _assign(

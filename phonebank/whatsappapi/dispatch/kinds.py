@@ -9,21 +9,22 @@ from phonebank.whatsappapi.models.messages import Kind
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """True: the claim enforces it."""
+    """True: the claim enforces it. `counted`: it counts for the frequency cap of others."""
 
     consent: bool
     suppression: bool
     window: bool
     cap: bool
+    counted: bool
 
 
 RULES: dict[Kind, Rules] = {
-    Kind.CAMPAIGN: Rules(consent=True, suppression=True, window=True, cap=True),
-    Kind.TRANSACTIONAL: Rules(consent=True, suppression=True, window=False, cap=False),
-    Kind.REPLY: Rules(consent=False, suppression=True, window=False, cap=False),
-    Kind.TEST: Rules(consent=False, suppression=False, window=False, cap=False),
-    Kind.CONFIRMATION: Rules(consent=False, suppression=False, window=False, cap=False),
-    Kind.PROBE: Rules(consent=False, suppression=False, window=False, cap=False),
+    Kind.CAMPAIGN: Rules(consent=True, suppression=True, window=True, cap=True, counted=True),
+    Kind.TRANSACTIONAL: Rules(consent=True, suppression=True, window=False, cap=False, counted=True),
+    Kind.REPLY: Rules(consent=False, suppression=True, window=False, cap=False, counted=False),
+    Kind.TEST: Rules(consent=False, suppression=False, window=False, cap=False, counted=False),
+    Kind.CONFIRMATION: Rules(consent=False, suppression=False, window=False, cap=False, counted=False),
+    Kind.PROBE: Rules(consent=False, suppression=False, window=False, cap=False, counted=False),
 }
 
 

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from phonebank.gateways.base import Accepted, Deferred, MaybeSent, NotSent, Outcome, Rejected
+from phonebank.gateways.coerce import as_text
 
 REFUSED = {
     "unauthorized": "The gateway refused this session's key",
@@ -56,11 +57,12 @@ class Effect:
 
 @dataclass(slots=True)
 class Batch:
-    """Outcomes as columns of sql.SETTLE, with their effects on sessions and campaigns."""
+    """Outcomes as columns of sql.SETTLE, with their effects on sessions and campaigns, and alerts (session, cause)."""
 
     columns: dict[str, list[object]]
     effects: dict[int, Effect] = field(default_factory=dict)
     pause: dict[int, str] = field(default_factory=dict)
+    alerts: list[tuple[int, str]] = field(default_factory=list)
 
 
 COLUMNS = [
@@ -87,7 +89,7 @@ def row(claim: Claim, outcome: Outcome) -> dict[str, object]:
         "session": claim.session,
         "msg_id": None,
         "http": outcome.http_status,
-        "detail": getattr(outcome, "detail", "")[:500],
+        "detail": as_text(getattr(outcome, "detail", ""), 500),
         "retry": 0.0,
         "mark": "",
         "refund": False,
@@ -101,7 +103,7 @@ def row(claim: Claim, outcome: Outcome) -> dict[str, object]:
             return base | {"outcome": "rejected", "state": "failed", "reason": reason}
         case Deferred():
             retry = outcome.retry_after if outcome.code == "rate_limited" else 0.1 if outcome.code == "late" else 2.0
-            return base | {"outcome": "deferred", "state": "queued", "retry": retry, "refund": True}
+            return base | {"outcome": "deferred", "state": "queued", "retry": float(retry), "refund": True}
         case NotSent():
             mark = "" if outcome.code == "configuration" else claim.mark
             reason = REFUSED.get(outcome.code, "The session could not send")
@@ -125,6 +127,7 @@ def batch(outcomes: list[tuple[Claim, Outcome]]) -> Batch:
     for claim, outcome in outcomes:
         if isinstance(outcome, Accepted) and seen[claim.session, outcome.msg_id] > 1:
             outcome = MaybeSent("collision", f"msgId {outcome.msg_id} came twice", outcome.http_status)
+            result.alerts.append((claim.session, "collision"))
         rows.append(row(claim, outcome))
         _effects(result, claim, outcome)
     result.columns = {name: [one[name] for one in rows] for name in COLUMNS}
@@ -143,7 +146,7 @@ def _effects(result: Batch, claim: Claim, outcome: Outcome) -> None:
             effect.paused = max(effect.paused, 1.0)
         case NotSent(code="configuration"):
             if claim.campaign:
-                result.pause[claim.campaign] = f"{REFUSED['configuration']}: {outcome.detail}"[:200]
+                result.pause[claim.campaign] = as_text(f"{REFUSED['configuration']}: {outcome.detail}", 200)
         case NotSent(code="unauthorized" | "no_subscription"):
             effect.rejected = max(effect.rejected, claim.key_version)
         case NotSent():

@@ -19,6 +19,7 @@ from cryptography.fernet import InvalidToken
 from django.conf import settings
 
 from phonebank.gateways.base import Deferred, MaybeSent, Outcome
+from phonebank.gateways.errors import GatewayError
 from phonebank.gateways.transport import open_http
 from phonebank.gateways.wasender import WaSender
 from phonebank.whatsappapi.dispatch.claim import HORIZON, Bodies, Limits, Ticked, tick
@@ -36,6 +37,8 @@ UNSENT = Deferred("late", "The claim's commit was not confirmed", 0.0, None)
 TEXTS = {
     "collision": "The gateway named two messages alike. Both are being looked up.",
     "late": "An answer came after a message had moved on. Its record was kept.",
+    "slowed": "The gateway keeps saying that this number sends too fast. It rests for ten minutes.",
+    "refused": "A message of this number cannot be worked on; the number stands still. The worker's log says why.",
 }
 
 
@@ -198,23 +201,26 @@ class Engine:
         now: float,
         ticked: Ticked,
     ) -> None:
-        """A tick that one poisoned row cannot stop: halved until that row stands alone, which the reaper then takes."""
+        """A tick that one poisoned row cannot stop: halved until that row stands alone, which the reaper then takes.
+
+        What cannot be claimed is narrowed down to its session, and the others go on.
+        """
+        part = Ticked()
         try:
-            await tick(conn, self.limits, outcomes, wants, self.bodies, now, ticked)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
-            ticked.reset()
+            await tick(conn, self.limits, outcomes, wants, self.bodies, now, part)
+        except (psycopg.DataError, psycopg.IntegrityError, ValueError) as error:
+            part.reset()
             log.error("A tick was refused (%s)", error)
-            if not outcomes:
-                raise
-            half = len(outcomes) // 2
-            if half:
-                await self._settled(conn, outcomes[:half], {}, now, ticked)
-                await self._settled(conn, outcomes[half:], {}, now, ticked)
-            if wants:
-                await self._settled(conn, [], wants, now, ticked)
+            for some, few in _halves(outcomes, wants):
+                await self._settled(conn, some, few, now, ticked)
+            if not outcomes and len(wants) == 1:
+                ticked.alerts.append((next(iter(wants)), "refused"))
+                self.due.pop(next(iter(wants)), None)
         except psycopg.errors.DeadlockDetected:
-            ticked.reset()
+            part.reset()
             await self._settled(conn, outcomes, wants, now, ticked)
+        finally:
+            ticked.add(part)
 
     def _land(self, claim: Claim) -> None:
         left = self.flying.get(claim.session, 0) - 1
@@ -227,7 +233,9 @@ class Engine:
         for one, grant in ticked.grants.items():
             if (door := self.doors.get(one)) and door.version != grant.key_version:
                 del self.doors[one]
-            if grant.is_ready and (grant.used or grant.n == 0):
+            if one in self.limits.dull:
+                self.due[one] = now  # rows were held back or ended: what stands behind them is not to wait
+            elif grant.is_ready and (grant.used or grant.n == 0):
                 self.due[one] = now + max(grant.next, 0 if grant.used else LOOK)
             else:
                 self.due.pop(one, None)  # nothing to send: the next look says when there is
@@ -259,12 +267,12 @@ class Engine:
         rows = await conn.execute(sql.SESSIONS, {"ids": missing})
         for one, secret, version, base_url in await rows.fetchall():
             try:
-                key = ring().decrypt(secret.encode()).decode()
-            except InvalidToken:
-                log.error("The key of session %s cannot be decrypted; check FIELD_ENCRYPTION_KEYS", one)
+                self.doors[one] = Door(ring().decrypt(secret.encode()).decode(), version, self._gateway(base_url))
+            except (InvalidToken, GatewayError) as error:
+                # The key does not fit FIELD_ENCRYPTION_KEYS, or the address is none. Only this session stands still.
+                log.error("Session %s cannot send (%s)", one, type(error).__name__)
                 wants.pop(one)
-            else:
-                self.doors[one] = Door(key, version, self._gateway(base_url))
+                self.due.pop(one, None)
 
     def _gateway(self, base_url: str) -> WaSender:
         if base_url not in self.gateways:
@@ -290,3 +298,19 @@ class Engine:
                 sql.ALERT,
                 [f"{what}:{session}", TEXTS[what], session],
             )
+
+
+def _halves(
+    outcomes: list[tuple[Claim, Outcome]], wants: dict[int, int]
+) -> list[tuple[list[tuple[Claim, Outcome]], dict[int, int]]]:
+    """Smaller ticks in place of a refused one; a single outcome is given up, a single session left out."""
+    half = len(outcomes) // 2
+    parts: list[tuple[list[tuple[Claim, Outcome]], dict[int, int]]] = []
+    if half:
+        parts = [(outcomes[:half], {}), (outcomes[half:], {})]
+    if outcomes and wants:
+        parts.append(([], wants))
+    elif len(wants) > 1:
+        items = list(wants.items())
+        parts = [([], dict(items[: len(items) // 2])), ([], dict(items[len(items) // 2 :]))]
+    return parts

@@ -103,12 +103,13 @@ WHERE m.campaign_id = %(campaign)s AND m.session_id = %(session)s AND m.state = 
   AND (m.position > l.cursor OR m.retry_at IS NOT NULL)
   AND (NOT %(new_only)s OR NOT EXISTS (SELECT 1 FROM whatsappapi_contact k
        WHERE k.id = m.contact_id AND k.last_session_id = m.session_id))
+  AND NOT m.tried @> %(marks)s::varchar[]
 ORDER BY m.id LIMIT %(n)s FOR NO KEY UPDATE OF m SKIP LOCKED
 """
 
 MOVE = """
 WITH v AS (
-  SELECT * FROM unnest(%(message)s::bigint[], %(session)s::bigint[], %(position)s::bigint[]) 
+  SELECT * FROM unnest(%(message)s::bigint[], %(session)s::bigint[], %(position)s::bigint[])
     AS v(message, session, position)
 ), moved AS (
   UPDATE whatsappapi_message t SET session_id = v.session, position = v.position, retry_at = NULL, why = %(why)s,

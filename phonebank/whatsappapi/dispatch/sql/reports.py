@@ -54,11 +54,16 @@ WITH u AS (
   SELECT * FROM unnest(%(session)s::bigint[], %(phone)s::text[], %(hash)s::bytea[], %(msg_id)s::bigint[],
                        %(at)s::timestamptz[]) AS u(session, phone, hash, msg_id, at)
 ), a AS (
-  SELECT DISTINCT ON (a.id) a.id, a.message_id, u.msg_id FROM u JOIN whatsappapi_attempt a
+  SELECT a.id, a.message_id, min(u.msg_id) AS msg_id FROM u JOIN whatsappapi_attempt a
     ON a.session_id = u.session AND a.phone = u.phone AND a.body_hash = u.hash AND a.resolved_at IS NULL
     AND a.outcome = 'unknown' AND a.started_at <= u.at + interval '5 seconds'
   WHERE NOT EXISTS (SELECT 1 FROM whatsappapi_attempt x WHERE x.session_id = u.session AND x.msg_id = u.msg_id)
-  ORDER BY a.id, u.at
+    -- One that was given up on could own it as well.
+    AND NOT EXISTS (
+      SELECT 1 FROM whatsappapi_attempt y
+      WHERE y.session_id = u.session AND y.started_at > a.started_at - interval '3 days' AND y.id <> a.id
+        AND y.phone = a.phone AND y.body_hash = a.body_hash AND y.msg_id IS NULL AND y.outcome = 'unknown')
+  GROUP BY a.id, a.message_id HAVING count(DISTINCT u.msg_id) = 1
 ), m AS MATERIALIZED (
   SELECT m.id, a.id AS attempt, a.msg_id, {word("m")} AS old FROM whatsappapi_message m
   JOIN a ON a.message_id = m.id AND m.attempt = a.id

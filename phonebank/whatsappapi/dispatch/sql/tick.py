@@ -29,9 +29,11 @@ WITH o AS MATERIALIZED (
   UPDATE whatsappapi_message t SET
     state = CASE WHEN o.clash THEN 'unknown' ELSE o.state END,
     reason = o.reason,
-    retry_at = CASE WHEN o.state = 'queued' THEN clock_timestamp() + make_interval(secs => o.retry) END,
+    -- Each further refusal waits twice as long: nothing pauses for a single message.
+    retry_at = CASE WHEN o.state = 'queued' THEN clock_timestamp() + make_interval(secs =>
+      o.retry * CASE WHEN o.outcome = 'not_sent' THEN power(2, least(t.tries, 8)) ELSE 1 END) END,
     attempt = CASE WHEN o.state = 'queued' THEN NULL ELSE t.attempt END,
-    tries = t.tries + (o.outcome <> 'deferred')::int,
+    tries = least(t.tries + (o.outcome <> 'deferred')::int, 32000),
     tried = CASE WHEN o.mark = '' OR t.tried @> ARRAY[o.mark]::varchar[] THEN t.tried
                  ELSE array_append(t.tried, o.mark::varchar) END
   FROM m JOIN o ON o.message = m.id
@@ -114,8 +116,6 @@ WITH w AS (
   SELECT u.*, CASE WHEN NOT ready THEN 0 ELSE greatest(0, least(
       want,
       coalesce(cap - used, want),
-      %(in_flight)s - (SELECT count(*) FROM whatsappapi_attempt a
-                       WHERE a.session_id = u.id AND a.finished_at IS NULL),
       CASE WHEN gap = 0 THEN want
            ELSE floor((extract(epoch FROM clock_timestamp() - first) + %(horizon)s) / gap) + 1 END
     )) END::int AS n
@@ -128,7 +128,9 @@ UPDATE whatsappapi_wasendersession t SET
   next_send_at = CASE WHEN g.n > 0 THEN g.first + make_interval(secs => g.n * g.gap) ELSE t.next_send_at END,
   last_used_at = CASE WHEN g.n > 0 THEN clock_timestamp() ELSE t.last_used_at END,
   paused_until = CASE WHEN g.paused > 0
-    THEN greatest(t.paused_until, clock_timestamp() + make_interval(secs => g.paused)) ELSE t.paused_until END,
+    THEN greatest(t.paused_until, clock_timestamp() + make_interval(secs =>
+      CASE WHEN g.strike > 0 AND t.strikes + g.strike >= %(strikes)s THEN greatest(g.paused, %(rest)s)
+           ELSE g.paused END)) ELSE t.paused_until END,
   strikes = greatest(0, t.strikes + g.strike),
   rejected_key_version = greatest(t.rejected_key_version, g.rejected),
   status = CASE WHEN g.lost > 0 AND g.lost - 1 = t.connection_version AND t.status = 'connected'
@@ -152,18 +154,32 @@ RETURNING t.id, g.n, g.gap, extract(epoch FROM g.first - clock_timestamp())::flo
 # entries to walk over. A lane's cursor is moved to the last row *seen*, whatever its state.
 CANDIDATES = """
 WITH g AS (
-  SELECT * FROM unnest(%(session)s::bigint[], %(n)s::int[], %(mark)s::text[]) AS g(session, n, mark)
-), retry AS MATERIALIZED (
+  -- Counted here, after the session was locked: a worker that held it a moment ago may have requests open.
+  SELECT g.session, greatest(0, least(g.n, %(in_flight)s - (
+    SELECT count(*) FROM whatsappapi_attempt a WHERE a.session_id = g.session AND a.finished_at IS NULL))) AS n,
+    g.ahead, g.mark
+  FROM unnest(%(session)s::bigint[], %(n)s::int[], %(ahead)s::int[], %(mark)s::text[]) AS g(session, n, ahead, mark)
+), single AS MATERIALIZED (
   SELECT g.session AS gs, m.* FROM g CROSS JOIN LATERAL (
     SELECT m.* FROM whatsappapi_message m
-    WHERE m.session_id = g.session AND m.retry_at <= clock_timestamp() AND m.state = 'queued'
-      AND (m.campaign_id IS NULL
-           OR EXISTS (SELECT 1 FROM whatsappapi_campaign c WHERE c.id = m.campaign_id AND c.state = 'running'))
-    ORDER BY (m.campaign_id IS NOT NULL), m.retry_at LIMIT g.n FOR NO KEY UPDATE SKIP LOCKED
+    WHERE m.session_id = g.session AND m.campaign_id IS NULL AND m.retry_at <= clock_timestamp() AND m.state = 'queued'
+    ORDER BY m.retry_at LIMIT g.n + g.ahead FOR NO KEY UPDATE SKIP LOCKED
+  ) m
+), retry AS MATERIALIZED (
+  SELECT g.session AS gs, m.* FROM (
+    SELECT g.session, g.n + g.ahead - (SELECT count(*) FROM single WHERE single.gs = g.session) AS left_n FROM g
+  ) g CROSS JOIN LATERAL (
+    SELECT m.* FROM whatsappapi_message m
+    WHERE m.session_id = g.session AND m.campaign_id IS NOT NULL AND m.retry_at <= clock_timestamp()
+      AND m.state = 'queued' AND EXISTS (
+        SELECT 1 FROM whatsappapi_campaign c JOIN whatsappapi_campaignsession l ON l.campaign_id = c.id
+        WHERE c.id = m.campaign_id AND c.state = 'running' AND l.session_id = m.session_id AND l.is_active)
+    ORDER BY m.retry_at LIMIT g.left_n FOR NO KEY UPDATE SKIP LOCKED
   ) m
 ), lane AS MATERIALIZED (
   SELECT l.*, g.left_n FROM (
-    SELECT g.session, g.n - (SELECT count(*) FROM retry WHERE retry.gs = g.session) AS left_n FROM g
+    SELECT g.session, g.n + g.ahead - (SELECT count(*) FROM single WHERE single.gs = g.session)
+      - (SELECT count(*) FROM retry WHERE retry.gs = g.session) AS left_n FROM g
   ) g CROSS JOIN LATERAL (
     SELECT l.id, l.campaign_id, l.session_id, l.cursor, l.tail FROM whatsappapi_campaignsession l
     JOIN whatsappapi_campaign c ON c.id = l.campaign_id
@@ -178,12 +194,12 @@ WITH g AS (
   ) m
 ), both_ AS (
   SELECT NULL::bigint AS lane, id, campaign_id, session_id, user_id, contact_id, phone, kind, state, position, tried,
-    body, variables, time_zone FROM retry
+    body, variables, time_zone FROM (TABLE single UNION ALL TABLE retry) x
   UNION ALL
   SELECT lane, id, campaign_id, session_id, user_id, contact_id, phone, kind, state, position, tried,
     body, variables, time_zone FROM fresh
 ), judged AS (
-  SELECT b.*, c.quiet_start, c.quiet_end,
+  SELECT b.*, g.n, c.quiet_start, c.quiet_end,
     clock_timestamp() AT TIME ZONE coalesce(nullif(b.time_zone, ''), u.time_zone) AS local,
     CASE
       WHEN b.state <> 'queued' THEN 'pass'
@@ -198,11 +214,11 @@ WITH g AS (
       WHEN b.kind = ANY(%(cap)s) AND (
         (c.cap_day IS NOT NULL AND c.cap_day <= (
           SELECT count(*) FROM whatsappapi_message y JOIN whatsappapi_attempt a ON a.id = y.attempt
-          WHERE y.user_id = b.user_id AND y.phone = b.phone AND y.id <> b.id AND y.kind = ANY(%(cap)s)
+          WHERE y.user_id = b.user_id AND y.phone = b.phone AND y.id <> b.id AND y.kind = ANY(%(counted)s)
             AND a.started_at > clock_timestamp() - interval '1 day'))
         OR (c.cap_month IS NOT NULL AND c.cap_month <= (
           SELECT count(*) FROM whatsappapi_message y JOIN whatsappapi_attempt a ON a.id = y.attempt
-          WHERE y.user_id = b.user_id AND y.phone = b.phone AND y.id <> b.id AND y.kind = ANY(%(cap)s)
+          WHERE y.user_id = b.user_id AND y.phone = b.phone AND y.id <> b.id AND y.kind = ANY(%(counted)s)
             AND a.started_at > clock_timestamp() - interval '30 days'))) THEN 'cap'
       ELSE 'send' END AS verdict
   FROM both_ b JOIN g ON g.session = b.session_id
@@ -218,11 +234,11 @@ WITH g AS (
   FROM judged j
 )
 SELECT lane, id, campaign_id, session_id, user_id, phone, kind, position, body, variables,
-  CASE WHEN quiet IS NOT NULL THEN 'quiet' ELSE verdict END AS verdict, quiet::float8 AS quiet
+  CASE WHEN quiet IS NOT NULL THEN 'quiet' ELSE verdict END AS verdict, quiet::float8 AS quiet, n
 FROM timed
 UNION ALL
-SELECT id, NULL, campaign_id, session_id, NULL, NULL, NULL, cursor, NULL, NULL, 'lane', NULL FROM lane
-ORDER BY 4, 1 NULLS FIRST, 8
+SELECT id, NULL, campaign_id, session_id, NULL, NULL, NULL, cursor, NULL, NULL, 'lane', NULL, NULL FROM lane
+ORDER BY 4, 1 NULLS FIRST, 8 NULLS FIRST
 """
 
 # Attempts first, then the rows they belong to. A person who meanwhile has another open attempt at this session is
@@ -312,8 +328,9 @@ WHERE s.id %% %(shards)s = ANY(%(held)s) AND s.deleted_at IS NULL AND s.status =
     EXISTS (SELECT 1 FROM whatsappapi_campaignsession l JOIN whatsappapi_campaign c ON c.id = l.campaign_id
             WHERE l.session_id = s.id AND l.is_active AND l.cursor < l.tail AND c.state = 'running')
     OR EXISTS (SELECT 1 FROM whatsappapi_message m LEFT JOIN whatsappapi_campaign c ON c.id = m.campaign_id
+               LEFT JOIN whatsappapi_campaignsession l ON l.campaign_id = c.id AND l.session_id = s.id
                WHERE m.session_id = s.id AND m.retry_at <= clock_timestamp() + interval '0.5 s'
-                 AND m.state = 'queued' AND (c.id IS NULL OR c.state = 'running')))
+                 AND m.state = 'queued' AND (c.id IS NULL OR c.state = 'running' AND l.is_active)))
 """
 
 SESSIONS = """
