@@ -9,7 +9,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from phonebank.gateways.base import Accepted, Deferred, MaybeSent
-from phonebank.whatsappapi.dispatch import deal, reconcile
+from phonebank.whatsappapi.dispatch import deal, reconcile, tend
+from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.statuses import Status, skip_person
 from phonebank.whatsappapi.models import Attempt, Message, Suppression, WaSenderSession, WebhookEvent
 from phonebank.whatsappapi.services import campaigns
@@ -219,3 +220,23 @@ def test_one_id_stored_by_two_workers_at_once_is_no_lost_row(bench: Bench) -> No
     bench.lapse()
     bench.reap()
     assert (bench.state(one), bench.state(two)) == ("accepted", "unknown")
+
+
+def test_a_campaign_does_not_complete_beside_a_row_that_is_put_back(bench: Bench) -> None:
+    """Nothing is open at the first look; whoever puts a row back holds the campaign until it is."""
+    campaign = bench.campaign(bench.people(1), [bench.session()])
+    [claim] = bench.claim()
+    bench.settle((claim, MaybeSent("timeout", "", None)))
+    reconcile.apply([reconcile.Finding(claim.attempt, claim.message, "uncertain", "")])
+
+    def put_back() -> None:
+        tend.reopen(campaign.pk)
+        Message.objects.update(state="queued", attempt=None, retry_at=timezone.now())
+        deltas = Deltas()
+        move = {"campaign_id": campaign.pk, "session_id": claim.session, "old": "uncertain", "new": "queued", "n": 1}
+        deltas.moves([move])
+        with connection.cursor() as cursor:
+            deltas.write(cursor)
+
+    assert not bench.overlap(put_back, lambda: bench.complete(campaign))
+    assert len(bench.claim(1)) == 1
