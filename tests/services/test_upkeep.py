@@ -13,6 +13,7 @@ from django.utils import timezone
 from phonebank.accounts.models import User, validate_time_zone
 from phonebank.whatsappapi.models import Campaign, CampaignCount, ContactList, GatewayAccount, WaSenderSession
 from phonebank.whatsappapi.services import campaigns
+from phonebank.whatsappapi.services.errors import ServiceError
 
 pytestmark = pytest.mark.django_db
 
@@ -88,3 +89,14 @@ def test_a_refused_session_is_not_given_another_chance_by_a_gateway_that_is_away
     assert recheck_refused() == 0
     one.refresh_from_db()
     assert one.rejected_key_version == 1
+
+
+def test_a_session_still_being_created_carries_no_campaign(campaign: Campaign) -> None:
+    user, people = campaign.user, campaign.contact_list
+    account = GatewayAccount.objects.create(user=user, name="Sandbox", is_sandbox=True)
+    intent = WaSenderSession.objects.create(
+        user=user, account=account, session_name="Sales", phone_number="+12125550101", wasender_id=None
+    )
+    with pytest.raises(ServiceError) as refused:
+        campaigns.create_campaign(actor=user, name="x", contact_list=people, body="Hi", wa_sessions=[intent])
+    assert refused.value.code == "not_created"

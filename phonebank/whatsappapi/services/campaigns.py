@@ -48,6 +48,11 @@ def create_campaign(
         raise ServiceError("There is no such list or session.", code="not_found")
     if not sessions:
         raise ServiceError("Choose at least one session to send from.", code="no_session")
+    if unlinked := [one.session_name for one in sessions if one.wasender_id is None]:
+        raise ServiceError(
+            f"{', '.join(unlinked)} is still being created at the gateway. Choose another session, or wait a moment.",
+            code="not_created",
+        )
     if not body.strip():
         raise ServiceError("Write a message first.", code="empty")
     if len(body) > 4096:

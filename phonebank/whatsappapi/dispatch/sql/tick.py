@@ -84,7 +84,7 @@ WITH w AS (
   JOIN procrastinate_jobs j ON j.id = h.job AND j.status = 'doing'
 ), s AS MATERIALIZED (
   SELECT s.*, w.want, w.paused, w.strike, w.rejected, w.lost,
-    (clock_timestamp() AT TIME ZONE u.time_zone)::date AS today,
+    (clock_timestamp() AT TIME ZONE u.time_zone)::date AS today, u.time_zone,
     CASE WHEN p.daily_limit IS NULL THEN s.daily_limit ELSE least(s.daily_limit, p.daily_limit) END AS cap,
     CASE WHEN g.rate_per_minute = 0 THEN 0
          WHEN s.account_protection THEN greatest(5.05, 60.0 / coalesce(g.rate_per_minute, 256))
@@ -124,7 +124,9 @@ WITH w AS (
 UPDATE whatsappapi_wasendersession t SET
   messages_sent_today = g.used + g.n,
   usage_date = CASE WHEN g.new_day THEN g.today ELSE t.usage_date END,
-  usage_opened_at = CASE WHEN g.new_day THEN clock_timestamp() ELSE t.usage_opened_at END,
+  -- The very first day counts from its midnight: else a number first used at noon would get its second day at 8 a.m.
+  usage_opened_at = CASE WHEN t.usage_date IS NULL THEN g.today::timestamp AT TIME ZONE g.time_zone
+    WHEN g.new_day THEN clock_timestamp() ELSE t.usage_opened_at END,
   next_send_at = CASE WHEN g.n > 0 THEN g.first + make_interval(secs => g.n * g.gap) ELSE t.next_send_at END,
   last_used_at = CASE WHEN g.n > 0 THEN clock_timestamp() ELSE t.last_used_at END,
   paused_until = CASE WHEN g.paused > 0
