@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 from django.core.cache import cache
 
-from phonebank.accounts.models import Plan, User
+from phonebank.accounts.models import User
+from tests.reference import restore
 
 PASSWORD = "correct horse 9"
 
@@ -18,11 +17,7 @@ def _fresh_throttles(db: None) -> None:
 @pytest.fixture
 def plans(db: None) -> None:
     """The migration's rows, which a transactional test before this one may have flushed."""
-    for position, (slug, name, most, limit) in enumerate(
-        import_module("phonebank.accounts.migrations.0002_plans").PLANS
-    ):
-        values = {"name": name, "max_sessions": most, "daily_limit": limit, "position": position}
-        Plan.objects.get_or_create(slug=slug, defaults=values)
+    restore()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from .conftest import PHONE, QUIET, SCREENS, Visitor, check_page
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.django_db(transaction=True, serialized_rollback=True),
+    pytest.mark.django_db(transaction=True),
     pytest.mark.parametrize("scene", [QUIET], indirect=True, ids=[""]),
 ]
 

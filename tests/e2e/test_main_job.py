@@ -20,7 +20,7 @@ from .conftest import QUIET, Visitor
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.django_db(transaction=True, serialized_rollback=True),
+    pytest.mark.django_db(transaction=True),
     pytest.mark.parametrize("scene", [QUIET], indirect=True, ids=[""]),
 ]
 

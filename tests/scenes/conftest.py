@@ -29,6 +29,7 @@ from phonebank.whatsappapi.models import (
     WaSenderSession,
 )
 from phonebank.whatsappapi.services import campaigns, gateways, sessions
+from tests.reference import restore
 
 AREAS = [201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219, 224, 225, 228]
 CLOCKS = {"SEND_DEADLINE": "3", "SEND_LEASE": "6", "SEND_SETTLE": "2", "SEND_IN_FLIGHT": "6", "LOG_LEVEL": "INFO"}
@@ -186,6 +187,7 @@ test_database.__test__ = False  # type: ignore[attr-defined]
 @pytest.fixture
 def scene(transactional_db: None, request: pytest.FixtureRequest) -> Iterator[Scene]:
     """A scene; parametrise with a dict of environment variables to change it."""
+    restore()
     made = Scene(getattr(request, "param", {}))
     try:
         yield made

@@ -14,7 +14,7 @@ from phonebank.whatsappapi.services import campaigns
 from .. import database
 from .conftest import Scene
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_everybody_gets_it_once_in_equal_shares(scene: Scene) -> None:

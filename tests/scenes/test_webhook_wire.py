@@ -11,7 +11,7 @@ from phonebank.whatsappapi.models import InboundMessage, WaSenderSession, Webhoo
 
 from .conftest import Scene
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def event(one: WaSenderSession, text: str) -> bytes:
