@@ -132,7 +132,8 @@ def _recipients(request: HttpRequest, one: Campaign) -> dict[str, Any]:
     word, search = request.GET.get("state", ""), request.GET.get("q", "").strip()[:60]
     rows = _in_state(one.messages.select_related("session", "contact"), word)
     if search:
-        number = "".join(c for c in search if c.isdigit())
+        # "Ana 50" is a name: only what looks like a number is looked for among the numbers.
+        number = "" if any(c.isalpha() for c in search) else "".join(c for c in search if c.isdigit())
         match = Q(contact__name__icontains=search)
         rows = rows.filter(match | Q(phone__contains=number) if number else match)
     after, before = request.GET.get("after", ""), request.GET.get("before", "")
