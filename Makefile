@@ -24,7 +24,7 @@ drill: $(V)/run ## proof of the promise: kills, freezes, faults; ARGS="--people 
 check: $(V)/dev ## style, layers, migrations, deployment settings
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/djlint --quiet --check --lint phonebank/whatsappapi/templates phonebank/accounts/templates
+	@$(BIN)/djlint --quiet --lint phonebank/whatsappapi/templates phonebank/accounts/templates
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m phonebank makemigrations --check --dry-run
 	@PUBLIC_URL=https://phonebank.example $(BIN)/python -m phonebank check --deploy --fail-level WARNING
@@ -32,7 +32,6 @@ check: $(V)/dev ## style, layers, migrations, deployment settings
 fmt: $(V)/dev ## rewrites to style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-	@$(BIN)/djlint --quiet --reformat phonebank/whatsappapi/templates phonebank/accounts/templates
 
 lock: $(V)/dev ## new hashed locks that name no package index
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock
