@@ -20,6 +20,11 @@ def field_keys(home: Path) -> list[str]:
     return _keep(home / "field-keys", lambda: Fernet.generate_key().decode()).split()
 
 
+def audit_key(home: Path) -> str:
+    """What the audit log's chain is sealed with."""
+    return _keep(home / "audit-key", lambda: secrets.token_urlsafe(50))
+
+
 def _keep(path: Path, make: Callable[[], str]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():

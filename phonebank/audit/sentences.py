@@ -1,0 +1,209 @@
+"""Events as a person reads them: “Ana paused “Spring sale” from a page”."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from phonebank.audit.models import Event
+from phonebank.audit.origin import How
+
+# {} is the thing it was done to. A verb that is not here is told by its own words.
+PHRASES = {
+    "account.added": "added the gateway account {}",
+    "account.changed": "changed the gateway account {}",
+    "account.granted": "changed who may use the gateway account {}",
+    "account.removed": "removed the gateway account {}",
+    "account.token_replaced": "replaced the access token of {}",
+    "administrator.created": "set up this installation as its administrator",
+    "audit.exported": "exported the audit log",
+    "audit.pruned": "deleted old events from the audit log",
+    "bulk.connect": "began to connect several sessions",
+    "bulk.delete": "began to delete several sessions",
+    "bulk.disconnect": "began to disconnect several sessions",
+    "bulk.disconnect_all": "began to disconnect all sessions",
+    "bulk.stopped": "stopped an action on several sessions",
+    "campaign.add_session": "added a session to {}",
+    "campaign.cancel": "cancelled {}",
+    "campaign.create": "drafted {}",
+    "campaign.launch": "started {}",
+    "campaign.pace": "changed the pace of {}",
+    "campaign.pause": "paused {}",
+    "campaign.remove_session": "took a session out of {}",
+    "campaign.resume": "resumed {}",
+    "campaign.schedule": "scheduled {}",
+    "campaign.start": "started {}, which was scheduled",
+    "campaign.unschedule": "took {} off the schedule",
+    "contact.added": "added {}",
+    "contact.consent_granted": "noted that {} agreed to be written to",
+    "contact.edited": "changed {}",
+    "contact.erased": "erased {}",
+    "contact.held_for_review": "held {} back until somebody has looked",
+    "contact.merged": "merged {} with another entry",
+    "contact.opted_in": "noted that {} may be written to again",
+    "contact.opted_out": "noted that {} asked not to be written to",
+    "contact.released": "let {} be written to again",
+    "contacts.exported": "exported contacts",
+    "contacts.import_cancelled": "cancelled an import into {}",
+    "contacts.import_started": "began an import into {}",
+    "contacts.imported": "imported people into {}",
+    "group.changed": "changed the group {}",
+    "group.created": "made the group {}",
+    "group.deleted": "deleted the group {}",
+    "invite.accepted": "accepted an invitation",
+    "link.invite.made": "made an invitation",
+    "link.login.made": "made a login link for {}",
+    "link.login.used": "logged in by a one-time link",
+    "link.setup.made": "made the link for the first administrator",
+    "list.created": "made the list {}",
+    "list.deleted": "deleted the list {}",
+    "list.renamed": "renamed the list {}",
+    "message.queued": "wrote to {}",
+    "session.adopted": "took over the session {}",
+    "session.changed": "changed the settings of {}",
+    "session.connect": "connected {}",
+    "session.created": "created the session {}",
+    "session.deleted": "deleted the session {}",
+    "session.disconnect": "disconnected {}",
+    "session.grouped": "changed the groups of {}",
+    "session.intent_removed": "took back the session {}, which the gateway does not have",
+    "session.key_regenerated": "replaced the key of {}",
+    "session.released": "gave back the session {}",
+    "session.renamed": "renamed {}",
+    "session.restarted": "restarted {}",
+    "session.set_default": "made {} the default",
+    "suppressions.exported": "exported who is not to be written to",
+    "token.created": "made the API token {}",
+    "token.revoked": "revoked the API token {}",
+}
+THINGS = {
+    "ApiToken": "an API token",
+    "Campaign": "a campaign",
+    "Contact": "a person",
+    "ContactList": "a list",
+    "GatewayAccount": "a gateway account",
+    "SessionGroup": "a group",
+    "User": "somebody",
+    "WaSenderSession": "a session",
+}
+WAYS = {
+    How.PAGE: "from a page",
+    How.API: "by the API",
+    How.WEBHOOK: "because of a webhook",
+    How.JOB: "in the background",
+    How.COMMAND: "by a command",
+    How.ADMINISTRATOR: "on the administration site",
+}
+AREAS = {
+    "session": ("Sessions", ("session.", "bulk.", "group.", "share.")),
+    "campaign": ("Campaigns and messages", ("campaign.", "message.", "template.", "reply.")),
+    "contact": ("Contacts and consent", ("contact.", "contacts.", "list.", "suppressions.", "consent.")),
+    "account": ("Gateway accounts", ("account.",)),
+    "person": ("People and logins", ("link.", "invite.", "administrator.", "token.", "user.", "login.", "plan.")),
+    "audit": ("The audit log itself", ("audit.",)),
+}
+US = "Phonebank"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An event in words. `changes` are (field, before, after), `facts` are (name, value)."""
+
+    event: Event
+    who: str
+    did: str
+    thing: str
+    way: str
+    changes: list[tuple[str, str, str]]
+    facts: list[tuple[str, str]]
+    address: str
+
+    @property
+    def text(self) -> str:
+        sentence = f"{self.who} {self.did.replace('{}', self.thing)} {self.way}"
+        return sentence.strip()
+
+    @property
+    def html(self) -> SafeString:
+        """The same, each name kept apart from what stands around it (names may be right to left)."""
+        before, found, after = self.did.partition("{}")
+        thing = format_html("<bdi>{}</bdi>", self.thing) if found else ""
+        if self.thing[:1] == "“":
+            thing = format_html("“<bdi>{}</bdi>”", self.thing[1:-1]) if found else ""
+        return format_html("<bdi>{}</bdi> {}{}{} {}", self.who, before, thing, after, self.way)
+
+
+def lines(events: Iterable[Event], viewer: Any) -> list[Line]:
+    """In words, for `viewer`: others' addresses are for administrators only. One query for all people named."""
+    events = list(events)
+    people = _people(events)
+    return [_line(one, viewer, people) for one in events]
+
+
+def _line(event: Event, viewer: Any, people: dict[str, str]) -> Line:
+    is_own = event.actor_id == viewer.pk
+    did = PHRASES.get(event.verb)
+    if did is None:
+        did = f"did “{event.verb.replace('.', ' ').replace('_', ' ')}” to {{}}"
+    return Line(
+        event=event,
+        who="You" if is_own else _person(event.actor_ref, people, US if event.actor_id is None else None),
+        did=did,
+        thing="you" if event.target_id == str(viewer.public_id) and not is_own else _thing(event, people),
+        way=WAYS.get(event.how, ""),
+        changes=[(_title(name), *map(_said, pair)) for name, pair in event.changes.items()],
+        facts=[(_title(name), _said(value)) for name, value in event.data.items()],
+        address=(event.address or "") if is_own or viewer.is_superuser else "",
+    )
+
+
+def _people(events: list[Event]) -> dict[str, str]:
+    refs = {str(one.actor_ref) for one in events if one.actor_ref}
+    refs |= {one.target_id for one in events if one.target == "User" and _is_uuid(one.target_id)}
+    rows = get_user_model().objects.filter(public_id__in=refs).values_list("public_id", "name", "email")
+    return {str(ref): name or email for ref, name, email in rows}
+
+
+def _person(ref: uuid.UUID | str | None, people: dict[str, str], nobody: str | None = None) -> str:
+    """By name; somebody erased by the beginning of their pseudonym."""
+    if ref is None:
+        return nobody or "A former user"
+    return people.get(str(ref)) or f"A former user ({str(ref)[:8]})"
+
+
+def _thing(event: Event, people: dict[str, str]) -> str:
+    if event.target == "User":
+        return _person(event.target_id if _is_uuid(event.target_id) else None, people)
+    if event.target in {"Contact", "Message"} and event.label:
+        return f"the person at {event.label}"
+    return f"“{event.label}”" if event.label else THINGS.get(event.target, "something")
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _said(value: Any) -> str:
+    if value is None or value == "" or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_said, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_said(one)}" for name, one in value.items())
+    return str(value)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
