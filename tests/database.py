@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,22 @@ def restart_immediately() -> None:
     pid = int((_cluster.data / "postmaster.pid").read_text().split()[0])
     os.kill(pid, signal.SIGQUIT)
     _cluster.start()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="many more rounds of the tests that roll dice")
+
+
+def pytest_configure() -> None:
+    """The flush between transactional tests says that it is one: the audit log refuses any other TRUNCATE."""
+    from django.db.backends.postgresql.base import DatabaseWrapper
+
+    flush = DatabaseWrapper.ops_class.execute_sql_flush
+
+    def flush_audit_too(self: Any, statements: list[str]) -> None:
+        flush(self, ["SET LOCAL phonebank.maintenance = 'on'", *statements])
+
+    DatabaseWrapper.ops_class.execute_sql_flush = flush_audit_too
 
 
 def pytest_report_header() -> str:

@@ -14,7 +14,7 @@ from phonebank.gateways import errors
 from phonebank.gateways.limits import retry_after
 from phonebank.gateways.outcomes import error_text, json_object, text_code
 from phonebank.gateways.redact import redact
-from phonebank.gateways.transport import Answer, Failure, GuardedBody, exchange, time_limits
+from phonebank.gateways.transport import ANSWER_LIMIT, Answer, Failure, GuardedBody, exchange, time_limits
 
 T = TypeVar("T")
 
@@ -46,14 +46,19 @@ class Calls:
         return URL(self._base + path, encoded=True)
 
     async def _call(
-        self, credential: str, method: str, path: str, body: Mapping[str, Any] | None = None
+        self,
+        credential: str,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        most: int = ANSWER_LIMIT,
     ) -> Mapping[str, Any]:
         """The JSON object of a 2xx answer, empty for one without a body. Raises GatewayError."""
         guard = None
         if method in ("POST", "PUT"):
             guard = GuardedBody(encode_json(body or {}).encode())
         headers = {"Authorization": f"Bearer {credential}"}
-        result = await exchange(self._http, method, self._url(path), headers, self._limits, guard)
+        result = await exchange(self._http, method, self._url(path), headers, self._limits, guard, most)
         return read_answer(result, credential, method, path)
 
 

@@ -44,7 +44,10 @@ def as_text(value: object, limit: int = 4096) -> str:
     """Storable text of at most `limit` characters; empty when `value` is not a string."""
     if not isinstance(value, str):
         return ""
-    return value[:limit].replace("\x00", "").encode("utf-8", "replace").decode()
+    text = value[:limit]
+    if text.isascii() and "\x00" not in text:  # nearly all of them, and one in every answer to a send
+        return text
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def as_phone(value: object) -> str | None:

@@ -8,10 +8,13 @@ with them the key.
 from __future__ import annotations
 
 import math
+import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
+from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
@@ -19,12 +22,13 @@ from phonebank import __version__
 from phonebank.gateways.base import boot_clock
 
 ANSWER_LIMIT = 64 * 1024  # bytes
+LIST_LIMIT = 16 * 1024 * 1024  # bytes; a list of all sessions has no pages (contract 2), and each takes half a KiB
 KEEPALIVE = 4.0  # seconds; a reset on an older idle connection would be a "maybe sent" for nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer of the gateway, at most `ANSWER_LIMIT` bytes long."""
+    """A complete answer of the gateway, no longer than the caller would have it."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -76,13 +80,31 @@ class GuardedBody(aiohttp.BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
-def open_http(*, limit: int = 0) -> aiohttp.ClientSession:
+def open_http(*, limit: int = 0, unheard: float = 20.0) -> aiohttp.ClientSession:
     """A client session for gateway calls; needs a running loop, and the caller closes it.
 
-    `limit` bounds open connections, 0 is unbounded (the send engine has its own in-flight caps).
+    `limit` bounds open connections, 0 is unbounded (the send engine has its own in-flight caps). After `unheard`
+    seconds without a sign that they arrived, bytes are no longer sent again.
     """
+
+    def open_socket(address: AddrInfoType) -> socket.socket:
+        """One whose kernel gives up when we do.
+
+        Else a request that a broken network held up is delivered minutes after we closed the connection, when its
+        message has long been proven unsent and sent anew (seen: tests/machines).
+        """
+        family, kind, protocol, *_ = address
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(unheard * 1000))
+        return made
+
+    connector = aiohttp.TCPConnector(
+        limit=limit, keepalive_timeout=KEEPALIVE, ttl_dns_cache=60, socket_factory=open_socket
+    )
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEEPALIVE, ttl_dns_cache=60),
+        connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         headers={
@@ -105,8 +127,9 @@ async def exchange(
     headers: Mapping[str, str],
     limits: aiohttp.ClientTimeout,
     body: aiohttp.Payload | None = None,
+    most: int = ANSWER_LIMIT,
 ) -> Answer | Failure:
-    """Make one request and read its whole answer within `limits`. Raises nothing but CancelledError.
+    """Make one request and read its whole answer within `limits`, up to `most` bytes. Raises only CancelledError.
 
     Only for a `GuardedBody` is it known exactly whether anything was written.
     """
@@ -115,7 +138,7 @@ async def exchange(
         async with http.request(
             method, url, headers=headers, data=body, timeout=limits, allow_redirects=False, raise_for_status=False
         ) as response:
-            answer = await _read(response)
+            answer = await _read(response, most)
     except Exception as error:
         return _failure(error, guard)
     if guard is not None and not guard.written:  # an answer to nothing we asked
@@ -124,14 +147,14 @@ async def exchange(
     return answer
 
 
-async def _read(response: aiohttp.ClientResponse) -> Answer | Failure:
+async def _read(response: aiohttp.ClientResponse, most: int) -> Answer | Failure:
     content, parts, size = response.content, [], 0
     while not content.at_eof():
-        part = await content.read(ANSWER_LIMIT + 1 - size)
+        part = await content.read(most + 1 - size)
         size += len(part)
-        if size > ANSWER_LIMIT:
+        if size > most:
             response.close()
-            return Failure("garbage", f"answer longer than {ANSWER_LIMIT} bytes", True, response.status)
+            return Failure("garbage", f"answer longer than {most} bytes", True, response.status)
         parts.append(part)
     return Answer(response.status, response.headers, b"".join(parts))
 

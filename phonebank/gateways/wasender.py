@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii as quoted  # what the encoder itself does with a string
 from typing import Any
 from urllib.parse import quote
 
@@ -38,7 +39,7 @@ class WaSender(SessionCalls):
 
     async def send_text(self, api_key: str, to: str, text: str, *, send_before: float | None = None) -> Outcome:
         """Send `text` to the +E164 number `to`; see `send`."""
-        return await self.send(api_key, {"to": to, "text": text}, send_before=send_before)
+        return await self._post(api_key, f'{{"to":{quoted(to)},"text":{quoted(text)}}}'.encode(), send_before)
 
     async def send(self, api_key: str, payload: Mapping[str, Any], *, send_before: float | None = None) -> Outcome:
         """POST a message of any kind of contract 3, once. Raises nothing but CancelledError.
@@ -46,12 +47,16 @@ class WaSender(SessionCalls):
         `send_before` is a `boot_clock` time in seconds: if it has passed when the first byte is to be written,
         nothing is written and the outcome is Deferred("late").
         """
-        if send_before is not None and boot_clock() > send_before:
-            return Deferred("late", "the moment to send had passed", 0.0, None)
         try:
-            body = GuardedBody(encode_json(payload).encode(), send_before)
+            body = encode_json(payload).encode()
         except (TypeError, ValueError, RecursionError):
             return Rejected("invalid", "the message cannot be encoded", 0)
+        return await self._post(api_key, body, send_before)
+
+    async def _post(self, api_key: str, payload: bytes, send_before: float | None) -> Outcome:
+        if send_before is not None and boot_clock() > send_before:
+            return Deferred("late", "the moment to send had passed", 0.0, None)
+        body = GuardedBody(payload, send_before)
         headers = {"Authorization": f"Bearer {api_key}"}
         result = await exchange(self._http, "POST", self._send_url, headers, self._limits, body)
         try:

@@ -12,6 +12,7 @@ from phonebank.gateways.base import ConnectResult, LogEntry, LogPage, QrCode, Se
 from phonebank.gateways.calls import Calls, read_value
 from phonebank.gateways.coerce import as_object, as_text, normalise_status
 from phonebank.gateways.errors import NotFound, UnexpectedAnswer
+from phonebank.gateways.transport import LIST_LIMIT
 
 # What Phonebank subscribes to (contract 7.7); more would only repeat the same messages.
 WEBHOOK_EVENTS = ("session.status", "qrcode.updated", "messages.update", "message.sent", "messages.received")
@@ -30,7 +31,7 @@ class SessionCalls(Calls):
 
     async def list_sessions(self, token: str) -> list[SessionInfo]:
         """All sessions of the account, without their secrets."""
-        answer = await self._call(token, "GET", "/whatsapp-sessions")
+        answer = await self._call(token, "GET", "/whatsapp-sessions", most=LIST_LIMIT)
         return read_value(parsing.sessions, answer.get("data"))
 
     async def create_session(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import uuid
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import contextmanager
 from datetime import datetime
@@ -20,6 +21,7 @@ from phonebank.whatsappapi.dispatch import deal, tend
 from phonebank.whatsappapi.dispatch.claim import Bodies, Limits, Ticked, tick
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.settle import Claim
+from phonebank.whatsappapi.dispatch.sql import between
 from phonebank.whatsappapi.dispatch.sql import tick as sql
 from phonebank.whatsappapi.dispatch.sql.words import word
 from phonebank.whatsappapi.dispatch.statuses import Status, merge
@@ -30,6 +32,7 @@ from phonebank.whatsappapi.models import (
     Contact,
     ContactList,
     GatewayAccount,
+    InboundMessage,
     Installation,
     Message,
     WaSenderSession,
@@ -71,7 +74,7 @@ BROKEN = {
         SELECT m.id, m.state FROM whatsappapi_message m LEFT JOIN whatsappapi_attempt a ON a.id = m.attempt
         WHERE (m.state = 'sending' AND (a.id IS NULL OR a.finished_at IS NOT NULL OR a.message_id <> m.id))
            OR (m.state = 'unknown' AND (a.outcome IS DISTINCT FROM 'unknown' OR a.resolved_at IS NOT NULL))
-           OR (m.state = 'accepted' AND a.msg_id IS NULL)
+           OR (m.state = 'accepted' AND a.msg_id IS NULL AND m.reason <> 'Assumed sent by a person')
            OR (m.state = 'queued' AND m.attempt IS NOT NULL)""",
 }
 
@@ -161,8 +164,15 @@ class Bench:
                 pass
         return made
 
-    def single(self, session: WaSenderSession, phone: str, kind: str = "transactional", **fields: Any) -> Message:
+    def single(
+        self, session: WaSenderSession, phone: str, kind: str = "transactional", *, earned: bool = True, **fields: Any
+    ) -> Message:
+        """A single message. `earned`: what its kind demands is there (they wrote; the number is the owner's)."""
         contact = Contact.objects.filter(user=self.user, phone=phone).first()
+        if earned and kind == "reply":
+            InboundMessage.objects.create(user=self.user, session=session, key_id=str(uuid.uuid4()), phone=phone)
+        if earned and kind in ("test", "probe"):
+            self.session(linked_number=phone, status="disconnected")
         return Message.objects.create(
             **{"user": self.user, "contact": contact, "session": session, "phone": phone, "kind": kind, "body": "Hello"}
             | {"retry_at": datetime.fromisoformat("2020-01-01T00:00:00Z")}
@@ -199,7 +209,7 @@ class Bench:
         async def work() -> None:
             used = conn or self.conn
             async with used.transaction():
-                row = await (await used.execute(sql.REAP)).fetchone()
+                row = await (await used.execute(between.REAP)).fetchone()
                 deltas = Deltas()
                 deltas.moves(row[0] if row else None)
                 if deltas:
@@ -330,11 +340,13 @@ def _somebody_waits() -> bool:
 
 
 TABLES = [
+    "whatsappapi_watch", "whatsappapi_sweep", "whatsappapi_callbudget", "whatsappapi_workerreport",
     "procrastinate_events", "procrastinate_jobs", "whatsappapi_alert", "whatsappapi_webhookevent",
     "whatsappapi_inboundmessage", "whatsappapi_attempt", "whatsappapi_message", "whatsappapi_campaigncount",
     "whatsappapi_campaignsession", "whatsappapi_campaign", "whatsappapi_suppression", "whatsappapi_consentrecord",
     "whatsappapi_contact_lists", "whatsappapi_contactlist", "whatsappapi_contact", "whatsappapi_wasendersession",
-    "whatsappapi_gatewayaccount_granted_to", "whatsappapi_gatewayaccount", "audit_event", "account_emailaddress",
+    "whatsappapi_gatewayaccount_granted_to", "whatsappapi_gatewayaccount", "audit_head", "audit_seal", "audit_event",
+    "account_emailaddress",
     "accounts_onetimelink", "accounts_subscription", "accounts_user",
 ]  # fmt: skip
 
@@ -342,4 +354,6 @@ TABLES = [
 def wipe() -> None:
     """Empties the tables that a bench fills."""
     with connection.cursor() as cursor:
+        cursor.execute("SET phonebank.maintenance = 'on'; SET phonebank.erasing = 'on'")
         cursor.execute(";".join(f"DELETE FROM {table}" for table in TABLES))
+        cursor.execute("RESET phonebank.maintenance; RESET phonebank.erasing")

@@ -11,6 +11,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from phonebank.accounts.models import User
 from phonebank.gateways.base import Accepted, Deferred, MaybeSent, boot_clock
 from phonebank.whatsappapi.dispatch.claim import SEND_BEFORE
 from phonebank.whatsappapi.models import (
@@ -18,6 +19,7 @@ from phonebank.whatsappapi.models import (
     Campaign,
     CampaignSession,
     Contact,
+    InboundMessage,
     Installation,
     Message,
     Suppression,
@@ -189,6 +191,82 @@ def test_kinds_obey_what_the_table_says(bench: Bench, kind: str, consent: bool, 
     one.refresh_from_db()
     two.refresh_from_db()
     assert (one.state, two.state) == ("skipped" if consent else "sending", "skipped" if suppression else "sending")
+
+
+@pytest.mark.parametrize("kind", ["reply", "test", "probe"])
+def test_what_a_kind_demands_of_the_person_is_seen_by_the_claim(bench: Bench, kind: str) -> None:
+    """A reply goes to who wrote, a test and a probe to the owner's own numbers, whatever way the row came in."""
+    session = bench.session()
+    phone = bench.people(1).contacts.get().phone
+    elsewhere = bench.session(user=User.objects.create_user("other@example.com"), linked_number=phone)
+    InboundMessage.objects.create(user=elsewhere.user, session=elsewhere, key_id="k", phone=phone)
+    message = bench.single(session, phone, kind, earned=False)
+    assert bench.claim(9) == []
+    message.refresh_from_db()
+    assert message.state == "failed" and message.reason
+    assert bench.used(session) == 0
+    allowed = bench.single(session, phone, kind)
+    assert [one.message for one in bench.claim(9)] == [allowed.pk]
+
+
+def test_two_workers_find_one_person_below_the_cap_once(bench: Bench) -> None:
+    """Two campaigns over two sessions, driven by two workers, cap 1 a day: the second counts again after the first."""
+    people = bench.people(1)
+    one, two = bench.session(), bench.session()
+    bench.campaign(people, [one], cap_day=1)
+    bench.campaign(people, [two], cap_day=1)
+    other = bench.worker("other")
+    first: list[Any] = []
+    found = bench.overlap(
+        lambda: first.extend(bench.claim({one.pk: 1})),
+        lambda: bench.elsewhere({two.pk: 1}, limits=other).claims,
+    )
+    assert len(first) == 1 and found == []
+    assert Message.objects.get(campaign__lanes__session=two).state == "queued"
+
+
+def test_a_window_that_is_closed_stops_campaigns_alone(bench: Bench) -> None:
+    session = bench.session()
+    now = timezone.now()
+    campaign = bench.campaign(bench.people(3), [session], windows=[[0, 1]] * 7, open_from=now + timedelta(hours=1))
+    Contact.objects.create(user=bench.user, phone="+13125550199", consent="granted")
+    single = bench.single(session, "+13125550199")
+    assert [one.message for one in bench.claim(9)] == [single.pk]
+    Campaign.objects.filter(pk=campaign.pk).update(open_from=now - timedelta(1), open_until=now - timedelta(seconds=1))
+    assert bench.claim(9) == []
+    Campaign.objects.filter(pk=campaign.pk).update(open_until=now + timedelta(hours=1))
+    claims = bench.claim(9)
+    assert len(claims) == 3
+    bench.settle(*[(one, Deferred("late", "", 0, None)) for one in claims])
+    due()
+    Campaign.objects.filter(pk=campaign.pk).update(open_until=now - timedelta(seconds=1))
+    assert bench.claim(9) == []  # retries neither
+
+
+def test_a_campaigns_own_pace_holds(bench: Bench) -> None:
+    """60 a minute: one at once and one for the second gone by, then one a second; others do not wait."""
+    session = bench.session()
+    with bench.clock() as at:
+        start = timezone.now()
+        at(start)
+        slow = bench.campaign(bench.people(9), [session], pace=60)
+        sent = []
+        for step in range(8):
+            at(start + timedelta(seconds=step / 2))
+            claims = bench.claim(9)
+            sent.append(len(claims))
+            bench.settle(*map(bench.accepted, claims))
+        assert sum(sent) <= 1 + 1 + 0.5 + 3.5 + 1 and sum(sent) >= 4
+        assert all(n <= 1 for n in sent[1:])
+        bench.campaign(bench.people(4, "Others", start=20), [session])
+        assert len(bench.claim(9)) >= 4
+    assert bench.states(slow)["queued"] > 0
+
+
+def test_a_session_beyond_the_plan_sends_nothing(bench: Bench) -> None:
+    session = bench.session(is_surplus=True)
+    bench.campaign(bench.people(2), [session])
+    assert bench.claim(9) == [] and bench.used(session) == 0
 
 
 def test_every_kind_counts_for_the_daily_limit(bench: Bench) -> None:

@@ -11,10 +11,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from phonebank.gateways.base import Accepted, Deferred, LogEntry, MaybeSent
-from phonebank.whatsappapi.dispatch import reconcile
+from phonebank.whatsappapi.dispatch import budget, reconcile
 from phonebank.whatsappapi.dispatch.settle import Claim
 from phonebank.whatsappapi.dispatch.statuses import Status, fail
-from phonebank.whatsappapi.models import Attempt, Campaign, CampaignCount, Message, WaSenderSession
+from phonebank.whatsappapi.models import Attempt, CallBudget, Campaign, CampaignCount, Message, WaSenderSession
 from tests.dispatch.bench import Bench
 
 TIMEOUT = MaybeSent("timeout", "", None)
@@ -215,6 +215,7 @@ def look(bench: Bench, monkeypatch: pytest.MonkeyPatch, *entries: LogEntry, **fi
     since = timezone.now() - timedelta(days=30)
     Attempt.objects.filter(outcome="unknown", resolved_at=None).update(lease_until=timezone.now() - timedelta(hours=1))
     WaSenderSession.objects.update(**{"log_messages": True} | fields)
+    CallBudget.objects.all().delete()  # as if the last look was long ago
     monkeypatch.setattr(reconcile, "_read_log", lambda session, back_to: reconcile.Record(list(entries), since))
     return sum(reconcile.reconcile(one) for one in reconcile.sessions_with_unknown())
 
@@ -278,6 +279,69 @@ def test_anything_less_proves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPa
     else:
         assert look(bench, monkeypatch, *entries, log_messages=case != "logging off") == 0
     assert bench.state(claim) == "unknown"
+
+
+def holes(bench: Bench, *known: int) -> bool:
+    session = WaSenderSession.objects.get()
+    now = timezone.now()
+    entries = {one: LogEntry(one, "", "", "sent", "", now) for one in known}
+    return reconcile._has_holes(session, entries, now - timedelta(hours=3), now)
+
+
+def test_a_log_that_lacks_what_was_accepted_proves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The assumption about its lag is tested by each message whose fate is known."""
+    bench.campaign(bench.people(2), [bench.session()])
+    sent, lost = bench.claim(2)
+    bench.settle((sent, Accepted(70)), (lost, TIMEOUT))
+    assert not holes(bench)  # too fresh to tell
+    long_ago = timezone.now() - timedelta(hours=1)
+    Attempt.objects.update(started_at=long_ago, finished_at=long_ago)
+    assert holes(bench) and holes(bench, 71) and not holes(bench, 70)
+    now = timezone.now()
+    record = reconcile.Record([], now - timedelta(days=1), has_holes=True)
+    WaSenderSession.objects.update(log_messages=True)
+    bench.lapse()
+    Attempt.objects.filter(pk=lost.attempt).update(lease_until=long_ago)
+    monkeypatch.setattr(reconcile, "_read_log", lambda *_: record)
+    assert reconcile.reconcile(lost.session) == 0 and bench.state(lost) == "unknown"
+    monkeypatch.setattr(reconcile, "_read_log", lambda *_: reconcile.Record([], now - timedelta(days=1)))
+    assert reconcile.reconcile(lost.session) == 1 and bench.state(lost) == "queued"
+
+
+def test_short_clocks_are_for_sandboxes_only(bench: Bench, settings: Any) -> None:
+    settings.SEND_SETTLE = 1.0
+    claim = one_unknown(bench)
+    Attempt.objects.update(lease_until=timezone.now() - timedelta(seconds=90))
+    assert reconcile.sessions_with_unknown() == [claim.session]
+    bench.account.is_sandbox = False
+    bench.account.save()
+    assert reconcile.sessions_with_unknown() == [] and reconcile.reconcile(claim.session) == 0
+    Attempt.objects.update(lease_until=timezone.now() - timedelta(seconds=121))
+    assert reconcile.sessions_with_unknown() == [claim.session]
+
+
+def test_a_log_is_looked_at_less_and_less_often(bench: Bench) -> None:
+    claim = one_unknown(bench, log_messages=False)
+    now = timezone.now()
+    Attempt.objects.update(lease_until=now - timedelta(seconds=120 + 100))  # ready 100 s ago
+    assert reconcile.sessions_with_unknown() == [claim.session]
+    reconcile.reconcile(claim.session)
+    assert reconcile.sessions_with_unknown() == []  # again 50 s from now
+    CallBudget.objects.update(next_at=now - timedelta(seconds=49))
+    assert reconcile.sessions_with_unknown() == [claim.session]
+    CallBudget.objects.update(next_at=now - timedelta(seconds=5))  # one became ready since the last look
+    Attempt.objects.update(lease_until=timezone.now() - timedelta(seconds=121))
+    assert reconcile.sessions_with_unknown() == [claim.session]
+
+
+def test_log_pages_of_a_real_account_are_budgeted(bench: Bench) -> None:
+    assert all(budget.may_read_log(bench.account) for _ in range(50))  # a sandbox says itself when it is too much
+    CallBudget.objects.all().delete()
+    bench.account.is_sandbox = False
+    assert sum(budget.may_read_log(bench.account) for _ in range(50)) == 21
+    budget.close(budget.account_key(bench.account.pk), 60)
+    CallBudget.objects.update(next_at=timezone.now() - timedelta(hours=1))
+    assert not budget.may_read_log(bench.account)
 
 
 def test_a_gateway_clock_that_is_behind_proves_nothing_wrong(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,11 @@ async def test_listing(server: RawServer, gateway: WaSender):
     assert (two.status, two.raw_status) == ("unknown", "zombie")
 
 
+async def test_a_list_of_thousands(server: RawServer, gateway: WaSender):
+    server.behave = replies(ok([SESSION | {"id": n} for n in range(1, 3001)]))
+    assert [one.id for one in await gateway.list_sessions(TOKEN)] == list(range(1, 3001))
+
+
 @pytest.mark.parametrize("status", [200, 201])
 async def test_creating(server: RawServer, gateway: WaSender, status):
     server.behave = replies(ok(FULL, status))

@@ -17,7 +17,7 @@ from django.db import OperationalError, connection
 from phonebank.accounts.models import User
 from phonebank.processes import Group, phonebank
 from phonebank.sandbox import DEFAULT_TOKEN
-from phonebank.whatsappapi.dispatch.sql.words import word
+from phonebank.whatsappapi.management import verdict
 from phonebank.whatsappapi.management.journey import Sandbox
 from phonebank.whatsappapi.management.stage import free_port, wait_for
 from phonebank.whatsappapi.models import (
@@ -34,16 +34,6 @@ from tests.reference import restore
 AREAS = [201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219, 224, 225, 228]
 CLOCKS = {"SEND_DEADLINE": "3", "SEND_LEASE": "6", "SEND_SETTLE": "2", "SEND_IN_FLIGHT": "6", "LOG_LEVEL": "INFO"}
 FAST = {"rate_limit": 0, "concurrency": 0, "protected_gap": 0}
-
-
-# One statement, so one snapshot: statuses may go on coming in meanwhile.
-DRIFT = f"""
-SELECT coalesce(c.session_id, m.session_id) AS session, coalesce(c.state, m.word) AS word, c.n AS counted, m.n AS rows
-FROM (SELECT session_id, state, n FROM whatsappapi_campaigncount WHERE campaign_id = %s AND n <> 0) c
-FULL JOIN (SELECT session_id, {word("m")} AS word, count(*) AS n FROM whatsappapi_message m WHERE campaign_id = %s
-           GROUP BY 1, 2) m ON m.session_id IS NOT DISTINCT FROM c.session_id AND m.word = c.state
-WHERE c.n IS DISTINCT FROM m.n
-"""
 
 
 class Scene:
@@ -146,12 +136,7 @@ class Scene:
         return {"+" + to.lstrip("+"): n for to, n in self.sandbox.call("GET", "/sandbox/ledger/recipients").items()}
 
     def entries(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        after: int | None = 0
-        while after is not None:
-            page = self.sandbox.call("GET", f"/sandbox/ledger/entries?limit=1000&after={after}")
-            found, after = found + page["entries"], page["next_after"]
-        return found
+        return verdict.entries(self.sandbox)
 
     def check(self, campaign: Campaign) -> None:
         """What holds whenever nothing is queued: exactly once, counters equal rows, limits equal the ledger."""
@@ -165,14 +150,8 @@ class Scene:
         assert not Attempt.objects.filter(finished_at=None).exists()
 
     def check_counters(self, campaign: Campaign) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(DRIFT, [campaign.pk, campaign.pk])
-            assert cursor.fetchall() == []
-        for one in WaSenderSession.objects.filter(user=self.user):
-            accepted = self.sandbox.call("GET", f"/sandbox/ledger?session={one.wasender_id}")["accepted"]
-            # A refused recipient keeps its unit: the gateway counts the request (send-path 1).
-            refused = Attempt.objects.filter(session=one, http_status=422).count()
-            assert one.messages_sent_today == accepted + refused, one.session_name
+        assert verdict.drift(campaign.pk) == []
+        assert verdict.usage(self.sandbox) == ([], [])
 
 
 def test_database() -> str:

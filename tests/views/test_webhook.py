@@ -11,7 +11,7 @@ from django.test import RequestFactory
 
 from phonebank.accounts.models import Plan, User
 from phonebank.whatsappapi.models import GatewayAccount, WaSenderSession, WebhookEvent
-from phonebank.whatsappapi.services import webhooks
+from phonebank.whatsappapi.services import intake
 from phonebank.whatsappapi.views import webhook as module
 from phonebank.whatsappapi.views.webhook import webhook
 
@@ -23,7 +23,7 @@ BODY = json.dumps({"event": "session.status", "data": {"status": "need_scan"}, "
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "gate", module._Gate())
-    monkeypatch.setattr(webhooks, "_backlog", webhooks._Backlog())
+    monkeypatch.setattr(intake, "_backlog", intake._Backlog())
 
 
 @pytest.fixture
@@ -144,18 +144,18 @@ def test_behind_a_proxy_the_source_is_what_the_proxy_saw(row: WaSenderSession, s
 
 
 def test_a_database_in_trouble_asks_to_come_back(row: WaSenderSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    def receive(**fields: Any) -> webhooks.Answer:
+    def receive(deliveries: list[intake.Delivery]) -> list[intake.Answer]:
         raise OperationalError("disk full")
 
-    monkeypatch.setattr(webhooks, "receive", receive)
+    monkeypatch.setattr(intake, "receive", receive)
     answer = post(row)
     assert answer.status_code == 503 and int(answer["Retry-After"]) > 0
 
 
 def test_a_full_inbox_asks_to_come_back(row: WaSenderSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "BACKLOG_MAX", 0)
+    monkeypatch.setattr(intake, "BACKLOG_MAX", 0)
     assert post(row).status_code == 200
-    monkeypatch.setattr(webhooks, "_backlog", webhooks._Backlog())
+    monkeypatch.setattr(intake, "_backlog", intake._Backlog())
     answer = post(row, BODY + b" ")
     assert answer.status_code == 503 and int(answer["Retry-After"]) > 0
 

@@ -29,6 +29,8 @@ AHEAD = 100  # rows more to look at where the last ones of a session were all he
 ENDED = {
     "opted_out": ("skipped", "Asked not to be written to"),
     "no_consent": ("skipped", "No consent on record"),
+    "not_own": ("failed", "Goes to your own linked numbers only"),
+    "unasked": ("failed", "This person has not written to you"),
     "expired": ("expired", "The campaign's end date has passed"),
     "broken": ("failed", "The text could not be put together for this person"),
 }
@@ -38,7 +40,7 @@ HELD = {
     "cap": (3600.0, "Waits: this person was written to recently"),
     "quiet": (0.0, "Waits for the end of quiet hours"),
 }
-RULES = {name: kinds_with(name) for name in ("consent", "suppression", "window", "cap", "counted")}
+RULES = {name: kinds_with(name) for name in ("consent", "suppression", "window", "cap", "counted", "own", "answer")}
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class Limits:
     lease: float
     worker: str
     dull: set[int] = field(default_factory=set)  # sessions that saw rows last time, and none to send
+    slow: set[int] = field(default_factory=set)  # sessions with strikes: an ordinary success takes one away
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class Granted:
     connection: int
     strikes: int
     is_ready: bool
+    room: int | None = None  # what the daily limit still leaves; None: any
     used: int = 0
 
 
@@ -119,8 +123,9 @@ async def tick(
     async with conn.transaction():
         if outcomes:
             effects, refunds = await _settle(conn, outcomes, result, deltas)
-        # A session is locked for what changed on it, not for an ordinary success.
-        ids = wants.keys() | {one for one, e in effects.items() if e.matters} | {one["session_id"] for one in refunds}
+        # A session is locked for what changed on it, not for an ordinary success (but where that quickens its pace).
+        changed = {one for one, e in effects.items() if e.matters or (e.strike and one in limits.slow)}
+        ids = wants.keys() | changed | {one["session_id"] for one in refunds}
         if ids:
             await _grant(conn, limits, (sorted(ids), wants, effects), refunds, result)
         granted = {one: grant for one, grant in result.grants.items() if grant.n}
@@ -182,7 +187,8 @@ async def _grant(
         },
     )
     for one, *rest in await rows.fetchall():
-        grant = result.grants[one] = Granted(*rest[:9])
+        grant = result.grants[one] = Granted(*rest)
+        (limits.slow.add if grant.strikes else limits.slow.discard)(one)
         if one in effects and effects[one].strike > 0 and grant.strikes >= STRIKES:
             result.alerts.append((one, "slowed"))
 
@@ -238,11 +244,15 @@ class _Seen:
     held: list[tuple[int, float, str]] = field(default_factory=list)
     ended: list[tuple[int, str, str]] = field(default_factory=list)
     people: set[tuple[int, str]] = field(default_factory=set)
+    capped: set[int] = field(default_factory=set)  # messages whose cap the claim must look at again
+    sent: Counter[int] = field(default_factory=Counter)  # rows to send, by lane
     sessions: Counter[int] = field(default_factory=Counter)  # rows to send, by session that saw any
     full: set[int] = field(default_factory=set)  # sessions that have their number: what follows is left as it is
 
     def take(self, row: tuple[Any, ...]) -> None:
-        lane, message, campaign, session, user, phone, kind, position, body, variables, verdict, quiet, n = row
+        lane, message, campaign, session, user, phone, kind, position, body, variables, verdict, quiet, n, capped, _ = (
+            row
+        )
         if verdict == "lane":
             self.lanes.setdefault(lane, None)
             return
@@ -259,6 +269,10 @@ class _Seen:
             self.people.add((user, phone))
         if verdict == "send":
             self.sessions[session] += 1
+            if lane is not None:
+                self.sent[lane] += 1
+            if capped:
+                self.capped.add(message)
             self.taken.append((message, campaign, session, phone, body, variables))
         elif verdict in ENDED:
             self.ended.append((message, *ENDED[verdict]))
@@ -303,6 +317,8 @@ def _columns(
         "connection": [c.connection for c in claims],
         "usage_date": [granted[c.session].usage_date for c in claims],
         "hash": [body_hash(c.body) for c in claims],
+        "capped": [c.message in seen.capped for c in claims],
+        "counted": RULES["counted"],
         "worker": limits.worker,
         "lease": limits.lease,
         "held": [one[0] for one in seen.held],
@@ -313,4 +329,5 @@ def _columns(
         "ended_reason": [one[2] for one in seen.ended],
         "lane": [one[0] for one in moved],
         "cursor": [one[1] for one in moved],
+        "sent": [seen.sent[one[0]] for one in moved],
     }

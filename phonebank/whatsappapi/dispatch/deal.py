@@ -8,7 +8,17 @@ from typing import Any
 from django.db import connection, transaction
 
 from phonebank.whatsappapi.dispatch.counts import Deltas
-from phonebank.whatsappapi.dispatch.sql.deal import DEAL, LANES, LOCK_LANES, MOVABLE, MOVE, PLACE, SEAL
+from phonebank.whatsappapi.dispatch.sql.deal import (
+    DEAL_FAILED,
+    DEAL_LIST,
+    LANES,
+    LOCK_LANES,
+    MOVABLE,
+    MOVE,
+    PLACE,
+    SEAL,
+    TAIL,
+)
 from phonebank.whatsappapi.dispatch.statuses import KEYS
 
 CHUNK = 10_000
@@ -21,12 +31,12 @@ def deal_chunk(campaign: int) -> bool:
         row = cursor.fetchone()
         if row is None:
             return True
-        user, contact_list, place, number = row
+        user, contact_list, parent, sticky, place, number = row
         cursor.execute(
-            DEAL,
+            DEAL_FAILED if parent else DEAL_LIST,
             {
-                "campaign": campaign, "user": user, "list": contact_list, "cursor": place, "number": number,
-                "chunk": CHUNK,
+                "campaign": campaign, "user": user, "list": contact_list, "parent": parent, "sticky": sticky,
+                "cursor": place, "number": number, "chunk": CHUNK,
             },
         )  # fmt: skip
         if cursor.fetchone()[0] == CHUNK:
@@ -81,6 +91,38 @@ def redeal(campaign: int, policy: str) -> int:
         return next((n for lane in stuck if (n := _move(cursor, campaign, policy, lane, targets, tails))), 0)
 
 
+def share(campaign: int, session: int) -> int:
+    """Gives a session that joined its part of what the others have not yet reached: one chunk. Returns how many rows.
+
+    From each lane that holds more than the mean, its last rows, at most what the newcomer may still send today.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(LANES, [campaign])
+        lanes = [Lane(*row) for row in cursor.fetchall()]
+        target = next((lane for lane in lanes if lane.session == session), None)
+        givers = [lane for lane in lanes if lane.session != session and lane.queued > 0]
+        if target is None or not target.spare or not givers:
+            return 0
+        mean = sum(lane.queued for lane in [*givers, target]) // (sum(lane.is_up for lane in givers) + 1)
+        cursor.execute(LOCK_LANES, [[lane.id for lane in [*givers, target]]])
+        tails = dict(cursor.fetchall())
+        left, moved = min(target.spare, mean - target.queued), 0
+        for lane in givers:
+            n = min(CHUNK - moved, left - moved, lane.queued - mean)
+            if n > 0:
+                moved += _give(cursor, campaign, lane, target, tails, n)
+        return moved
+
+
+def _give(cursor: Any, campaign: int, giver: Lane, target: Lane, tails: dict[int, int], n: int) -> int:
+    cursor.execute("SELECT is_sticky FROM whatsappapi_campaign WHERE id = %s", [campaign])
+    sticky = cursor.fetchone()[0]
+    cursor.execute(TAIL, {"campaign": campaign, "session": giver.session, "sticky": sticky, "n": n})
+    # Taken from the end, kept in their order.
+    moves = _assign(cursor.fetchall()[::-1], [target], tails)
+    return _write(cursor, campaign, giver, moves, f"Moved: {target.name} joined") if moves else 0
+
+
 def _move(cursor: Any, campaign: int, policy: str, stuck: Lane, targets: list[Lane], tails: dict[int, int]) -> int:
     movable = {
         "campaign": campaign,
@@ -91,13 +133,14 @@ def _move(cursor: Any, campaign: int, policy: str, stuck: Lane, targets: list[La
     }
     cursor.execute(MOVABLE, movable)
     moves = _assign(cursor.fetchall(), targets, tails)
-    if not moves:
-        return 0
+    return _write(cursor, campaign, stuck, moves, f"Moved: {stuck.name} {stuck.why}") if moves else 0
+
+
+def _write(cursor: Any, campaign: int, giver: Lane, moves: list[tuple[int, int, int]], why: str) -> int:
     columns: dict[str, Any] = {k: [m[i] for m in moves] for i, k in enumerate(("message", "session", "position"))}
-    why = f"Moved: {stuck.name} {stuck.why}"[:60]
-    cursor.execute(MOVE, columns | {"campaign": campaign, "why": why})
+    cursor.execute(MOVE, columns | {"campaign": campaign, "why": why[:60]})
     deltas = Deltas()
-    deltas.moves(dict(zip(KEYS, row, strict=True)) | {"old_session": stuck.session} for row in cursor.fetchall())
+    deltas.moves(dict(zip(KEYS, row, strict=True)) | {"old_session": giver.session} for row in cursor.fetchall())
     deltas.write(cursor)
     return len(moves)
 

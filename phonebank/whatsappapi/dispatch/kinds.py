@@ -9,22 +9,28 @@ from phonebank.whatsappapi.models.messages import Kind
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """True: the claim enforces it. `counted`: it counts for the frequency cap of others."""
+    """True: the claim enforces it.
+
+    `counted`: it counts for the frequency cap of others. `own`: only to the owner's own linked numbers. `answer`: only
+    to people who wrote first.
+    """
 
     consent: bool
     suppression: bool
     window: bool
     cap: bool
     counted: bool
+    own: bool = False
+    answer: bool = False
 
 
 RULES: dict[Kind, Rules] = {
     Kind.CAMPAIGN: Rules(consent=True, suppression=True, window=True, cap=True, counted=True),
     Kind.TRANSACTIONAL: Rules(consent=True, suppression=True, window=False, cap=False, counted=True),
-    Kind.REPLY: Rules(consent=False, suppression=True, window=False, cap=False, counted=False),
-    Kind.TEST: Rules(consent=False, suppression=False, window=False, cap=False, counted=False),
+    Kind.REPLY: Rules(consent=False, suppression=True, window=False, cap=False, counted=False, answer=True),
+    Kind.TEST: Rules(consent=False, suppression=False, window=False, cap=False, counted=False, own=True),
     Kind.CONFIRMATION: Rules(consent=False, suppression=False, window=False, cap=False, counted=False),
-    Kind.PROBE: Rules(consent=False, suppression=False, window=False, cap=False, counted=False),
+    Kind.PROBE: Rules(consent=False, suppression=False, window=False, cap=False, counted=False, own=True),
 }
 
 

@@ -17,11 +17,11 @@ from django.db import connection, transaction
 
 from phonebank.gateways import sync
 from phonebank.gateways.base import LogEntry
-from phonebank.gateways.errors import GatewayError
-from phonebank.gateways.wasender import WaSender
+from phonebank.gateways.errors import GatewayError, Throttled
+from phonebank.whatsappapi.dispatch import budget
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.render import body_hash
-from phonebank.whatsappapi.dispatch.sql.reports import RESOLVE
+from phonebank.whatsappapi.dispatch.sql.reports import HOLES, LOOKED, RESOLVE, TO_LOOK_UP
 from phonebank.whatsappapi.dispatch.statuses import KEYS
 from phonebank.whatsappapi.dispatch.tend import reopen
 from phonebank.whatsappapi.models import Attempt, WaSenderSession
@@ -30,16 +30,21 @@ log = logging.getLogger(__name__)
 
 GIVE_UP = timedelta(hours=24)
 SKEW = timedelta(seconds=60)  # log times have whole seconds, no zone and another clock than our database
-PAGES = 20  # of 100 entries per session and round: the account's budget is 60 calls a minute
+PAGES = 20  # of 100 entries per session and round
+SETTLE_FLOOR = 120.0  # seconds for the real gateway: what it needs to accept and to log is nowhere written
 MOST_TRIES = 10
 
 
 @dataclass(slots=True)
 class Record:
-    """What was read of a session's message log: everything since `since`."""
+    """What was read of a session's message log: everything since `since`.
+
+    `has_holes`: it lacks a message that the gateway did accept long enough ago. What else it lacks proves nothing.
+    """
 
     entries: list[LogEntry]
     since: datetime
+    has_holes: bool = False
 
 
 @dataclass(slots=True)
@@ -57,19 +62,21 @@ class Finding:
 def reconcile(session_id: int) -> int:
     """One round for one session: reads its log, applies what it proves. Returns how many attempts were resolved."""
     now = _now()
+    wa_session = WaSenderSession.objects.select_related("account").get(pk=session_id)
     attempts = list(
         Attempt.objects.filter(
             session_id=session_id,
             outcome=Attempt.Outcome.UNKNOWN,
             resolved_at=None,
-            lease_until__lt=now - timedelta(seconds=settings.SEND_SETTLE),
+            lease_until__lt=now - timedelta(seconds=settle_time(wa_session)),
         )
         .select_related("message")
         .order_by("-started_at")[:500]
     )
     if not attempts:
         return 0
-    wa_session = WaSenderSession.objects.select_related("account").get(pk=session_id)
+    with connection.cursor() as cursor:
+        cursor.execute(LOOKED, [f"log:{session_id}"])
     record = None
     if wa_session.log_messages and wa_session.wasender_id and wa_session.account.token:
         record = _read_log(wa_session, attempts[-1].started_at - SKEW)
@@ -79,10 +86,19 @@ def reconcile(session_id: int) -> int:
 
 
 def sessions_with_unknown() -> list[int]:
-    """Sessions that have attempts ready to be looked up."""
-    ready = _now() - timedelta(seconds=settings.SEND_SETTLE)
-    rows = Attempt.objects.filter(outcome=Attempt.Outcome.UNKNOWN, resolved_at=None, lease_until__lt=ready)
-    return list(rows.order_by("session_id").values_list("session_id", flat=True).distinct())
+    """Sessions whose log is to be read now: at once when an attempt becomes ready, then less and less often."""
+    with connection.cursor() as cursor:
+        cursor.execute(TO_LOOK_UP, {"settle": settings.SEND_SETTLE, "floor": max(SETTLE_FLOOR, settings.SEND_SETTLE)})
+        return [row[0] for row in cursor.fetchall()]
+
+
+def settle_time(wa_session: WaSenderSession) -> float:
+    """Seconds from the end of a lease until absence from the log proves anything.
+
+    `SEND_SETTLE`, but for the real gateway never below the floor: a drill's short clocks must not write twice to
+    people. A sandbox's delays are knobs, so there it is the operator's word.
+    """
+    return settings.SEND_SETTLE if wa_session.account.is_sandbox else max(SETTLE_FLOOR, settings.SEND_SETTLE)
 
 
 def _now() -> datetime:
@@ -94,25 +110,42 @@ def _now() -> datetime:
 
 def _read_log(wa_session: WaSenderSession, back_to: datetime) -> Record | None:
     """The log from now back past `back_to`, or as far as the budget goes; None where it could not be read."""
-    token, number = wa_session.account.token, wa_session.wasender_id or 0
-
-    async def read(gateway: WaSender) -> Record:
-        entries: dict[int, LogEntry] = {}
-        for page in range(1, PAGES + 1):
-            found = await gateway.message_logs(token, number, page=page, per_page=100)
-            entries |= {entry.id: entry for entry in found.entries}
-            if page >= found.last_page:
-                return Record(list(entries.values()), datetime.min.replace(tzinfo=UTC))
-            since = min((entry.created_at for entry in found.entries), default=back_to)
-            if since < back_to:
-                break
-        return Record(list(entries.values()), since)
-
-    try:
-        return sync.run(wa_session.account.base_url, read)
-    except GatewayError as error:
-        log.warning("The message log of session %s could not be read: %s", wa_session.pk, error)
+    account, number = wa_session.account, wa_session.wasender_id or 0
+    token, since, begun = account.token, None, _now()
+    entries: dict[int, LogEntry] = {}
+    for page in range(1, PAGES + 1):
+        if not budget.may_read_log(account):
+            break
+        try:
+            found = sync.run(
+                account.base_url,
+                lambda gateway, page=page: gateway.message_logs(token, number, page=page, per_page=100),
+            )
+        except GatewayError as error:
+            if isinstance(error, Throttled):
+                budget.close(budget.account_key(account.pk), max(1.0, error.retry_after or 0.0))
+            log.warning("The message log of session %s could not be read: %s", wa_session.pk, error)
+            return None
+        entries |= {entry.id: entry for entry in found.entries}
+        since = min((entry.created_at for entry in found.entries), default=back_to)
+        if page >= found.last_page:
+            since = datetime.min.replace(tzinfo=UTC)
+        if since < back_to:
+            break
+    if since is None:
         return None
+    return Record(list(entries.values()), since, _has_holes(wa_session, entries, max(since, back_to), begun))
+
+
+def _has_holes(wa_session: WaSenderSession, entries: dict[int, LogEntry], since: datetime, begun: datetime) -> bool:
+    """Whether the log lacks what it must have: the assumption about its lag is put to the test each time."""
+    by_now = begun - timedelta(seconds=settle_time(wa_session))
+    with connection.cursor() as cursor:
+        cursor.execute(HOLES, {"session": wa_session.pk, "since": since + SKEW, "by": by_now, "known": list(entries)})
+        has_holes = bool(cursor.fetchone()[0])
+    if has_holes:
+        log.warning("The message log of session %s lacks messages that were accepted", wa_session.pk)
+    return has_holes
 
 
 def _judge(wa_session: WaSenderSession, attempts: list[Attempt], record: Record | None, now: datetime) -> list[Finding]:
@@ -151,7 +184,7 @@ def _verdict(attempt: Attempt, free: dict[str, list[LogEntry]], record: Record) 
     if len(same) == 1:
         return _found(attempt, same[0])
     hidden = any(entry.created_at >= earliest for entry in free.get("", ()))
-    if theirs or hidden or record.since > earliest:
+    if theirs or hidden or record.has_holes or record.since > earliest:
         return None
     if attempt.message.tries >= MOST_TRIES:
         return Finding(attempt.id, attempt.message_id, "failed", f"Not sent after {MOST_TRIES} tries")

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
 
 from phonebank.whatsappapi.dispatch.deal import redeal
+from phonebank.whatsappapi.dispatch.sql.between import SURPLUS
 from phonebank.whatsappapi.dispatch.sql.reports import OPEN, RESET
+from phonebank.whatsappapi.dispatch.windows import present_or_next
 from phonebank.whatsappapi.models import Campaign
+
+log = logging.getLogger(__name__)
 
 
 def reset_usage() -> int:
@@ -16,13 +24,38 @@ def reset_usage() -> int:
         return cursor.rowcount
 
 
+def mark_surplus() -> int:
+    """Brings up to date which sessions are more than their owner's plan allows. Returns how many changed."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(SURPLUS)
+        return cursor.rowcount
+
+
 def tend() -> bool:
     """One round over the running campaigns. True where rows were moved (so that there may be more to do)."""
     moved = 0
+    open_windows()
     for campaign, policy in Campaign.objects.filter(state="running").values_list("pk", "policy"):
-        moved += redeal(campaign, policy)
-        complete(campaign)
+        try:
+            moved += redeal(campaign, policy)
+            complete(campaign)
+        except Exception:
+            # What is wrong with one campaign must not hold up the others.
+            log.exception("Campaign %s could not be looked after", campaign)
     return moved > 0
+
+
+def open_windows() -> int:
+    """Writes the present (or next) sending window of running campaigns whose last one is over. Returns how many."""
+    now = timezone.now()
+    over = Campaign.objects.filter(Q(open_until=None) | Q(open_until__lte=now), state="running", windows__isnull=False)
+    changed = 0
+    for campaign, windows, zone in over.values_list("pk", "windows", "user__time_zone"):
+        window = present_or_next(windows, zone, now)
+        if window:
+            same = Campaign.objects.filter(pk=campaign, windows=windows)
+            changed += same.update(open_from=window[0], open_until=window[1])
+    return changed
 
 
 def complete(campaign: int) -> bool:

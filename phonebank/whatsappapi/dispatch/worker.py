@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +23,10 @@ from phonebank.gateways.wasender import WaSender
 from phonebank.whatsappapi.dispatch.claim import HORIZON, Bodies, Limits, Ticked, tick
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.settle import Claim
+from phonebank.whatsappapi.dispatch.sql import between
 from phonebank.whatsappapi.dispatch.sql import tick as sql
+from phonebank.whatsappapi.dispatch.vitals import Vitals, process_name
+from phonebank.whatsappapi.models import WorkerReport
 from phonebank.whatsappapi.models.fields import ring
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 TICK = 0.05  # seconds between ticks while there is work
 LOOK = 0.25  # seconds between looks for work
 REAP = 1.0  # seconds between reaps
+FULL = 5.0  # seconds between looks at a session that has reached its limit
 UNSENT = Deferred("late", "The claim's commit was not confirmed", 0.0, None)
 TEXTS = {
     "collision": "The gateway named two messages alike. Both are being looked up.",
@@ -65,12 +67,14 @@ class Engine:
             shards=settings.SEND_SHARDS,
             in_flight=settings.SEND_IN_FLIGHT,
             lease=settings.SEND_LEASE,
-            worker=f"{socket.gethostname()}:{os.getpid()}"[:60],
+            worker=process_name(),
         )
+        self.vitals = Vitals(WorkerReport.Kind.SEND, lambda: self.limits.held)
         self.bodies = Bodies()
         self.doors: dict[int, Door] = {}
         self.gateways: dict[str, WaSender] = {}
         self.due: dict[int, float] = {}
+        self.full: dict[int, float] = {}  # sessions at their limit, and when to ask again
         self.flying: dict[int, int] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.outcomes: list[tuple[Claim, Outcome]] = []
@@ -101,7 +105,7 @@ class Engine:
 
     async def run(self) -> None:
         """Until `drain` is called and everything in flight is settled. Database faults are waited out."""
-        self.http = open_http()
+        self.http = open_http(unheard=settings.SEND_DEADLINE)
         look = reap = 0.0
         try:
             while not (self.draining and not self.flying and not self.outcomes):
@@ -115,6 +119,7 @@ class Engine:
                         await self._look(conn)
                         look = now + LOOK
                     await self._tick(conn)
+                    await self.vitals.flush(conn)
                 except (psycopg.Error, OSError) as error:
                     log.warning("The database is not there (%s); trying again", type(error).__name__)
                     await self._disconnect()
@@ -162,9 +167,10 @@ class Engine:
         if not self.limits.held:
             self.due.clear()
             return
-        rows = await conn.execute(sql.WORK, {"shards": self.limits.shards, "held": list(self.limits.held)})
+        rows = await conn.execute(between.WORK, {"shards": self.limits.shards, "held": list(self.limits.held)})
         now = time.monotonic()
-        self.due = {one: now + (after or 0) for one, after in await rows.fetchall()}
+        self.full = {one: until for one, until in self.full.items() if until > now}
+        self.due = {one: now + (after or 0) for one, after in await rows.fetchall() if one not in self.full}
 
     def _room(self, session: int) -> int:
         return self.limits.in_flight - self.flying.get(session, 0)
@@ -188,7 +194,9 @@ class Engine:
                 self.flying[claim.session] = self.flying.get(claim.session, 0) + 1
             self.outcomes = outcomes + [(claim, UNSENT) for claim in ticked.claims] + self.outcomes
             raise
-        for claim, _ in outcomes:
+        self.vitals.tick(time.monotonic() - now, len(ticked.claims))
+        for claim, outcome in outcomes:
+            self.vitals.outcome(outcome)
             self._land(claim)
         self._launch(ticked, now)
         await self._alert(conn, ticked.alerts)
@@ -233,7 +241,10 @@ class Engine:
         for one, grant in ticked.grants.items():
             if (door := self.doors.get(one)) and door.version != grant.key_version:
                 del self.doors[one]
-            if one in self.limits.dull:
+            if grant.n == 0 and grant.room is not None and grant.room <= 0:
+                self.full[one] = now + FULL
+                self.due.pop(one, None)
+            elif one in self.limits.dull:
                 self.due[one] = now  # rows were held back or ended: what stands behind them is not to wait
             elif grant.is_ready and (grant.used or grant.n == 0):
                 self.due[one] = now + max(grant.next, 0 if grant.used else LOOK)
@@ -264,7 +275,7 @@ class Engine:
         missing = [one for one in wants if one not in self.doors]
         if not missing:
             return
-        rows = await conn.execute(sql.SESSIONS, {"ids": missing})
+        rows = await conn.execute(between.SESSIONS, {"ids": missing})
         for one, secret, version, base_url in await rows.fetchall():
             try:
                 self.doors[one] = Door(ring().decrypt(secret.encode()).decode(), version, self._gateway(base_url))
@@ -286,7 +297,7 @@ class Engine:
 
     async def _reap(self, conn: psycopg.AsyncConnection[Any]) -> None:
         async with conn.transaction():
-            row = await (await conn.execute(sql.REAP)).fetchone()
+            row = await (await conn.execute(between.REAP)).fetchone()
             deltas = Deltas()
             deltas.moves(row[0] if row else None)
             if deltas:
@@ -295,7 +306,7 @@ class Engine:
     async def _alert(self, conn: psycopg.AsyncConnection[Any], alerts: list[tuple[int, str]]) -> None:
         for session, what in alerts:
             await conn.execute(
-                sql.ALERT,
+                between.ALERT,
                 [f"{what}:{session}", TEXTS[what], session],
             )
 

@@ -41,6 +41,11 @@ class Campaign(models.Model):
     body = models.TextField(help_text="Merge tags: {{ name|there }}")
     contact_list = models.ForeignKey(ContactList, null=True, on_delete=models.SET_NULL, related_name="campaigns")
     policy = models.CharField(max_length=10, choices=Policy.choices, default=Policy.NEXT)
+    is_sticky = models.BooleanField(default=True, help_text="People stay with the session they talk with")
+    pace = models.PositiveIntegerField(null=True, blank=True, help_text="Messages a minute and session at most")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Retries its failed ones"
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.DRAFT)
     pause_reason = models.CharField(max_length=200, blank=True, default="")
 
@@ -54,17 +59,26 @@ class Campaign(models.Model):
     cap_day = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Messages per person and day")
     cap_month = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Messages per person and 30 days")
     scheduled_at = models.DateTimeField(null=True, blank=True)
+    # By weekday from Monday: [first minute, last minute) of the owner's day, or null for a day without sending.
+    windows = models.JSONField(null=True, blank=True)
+    open_from = models.DateTimeField(null=True, blank=True, help_text="The present or next sending window")
+    open_until = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
 
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
+    resumed_at = models.DateTimeField(null=True, blank=True, help_text="Brakes look at what left since then")
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = CampaignQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["state"], name="campaign_live", condition=Q(state__in=["dealing", "running"]))]
+        indexes = [
+            models.Index(
+                fields=["state"], name="campaign_live", condition=Q(state__in=["scheduled", "dealing", "running"])
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -79,6 +93,7 @@ class CampaignSession(models.Model):
     cursor = models.BigIntegerField(default=0)
     tail = models.BigIntegerField(default=0)
     served_at = models.DateTimeField(null=True, blank=True)
+    next_at = models.DateTimeField(null=True, blank=True, help_text="When the campaign's own pace allows the next one")
     is_active = models.BooleanField(default=True)
 
     class Meta:

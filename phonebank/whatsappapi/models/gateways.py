@@ -20,7 +20,11 @@ def gateway_url() -> str:
 class GatewayAccountQuerySet(models.QuerySet["GatewayAccount"]):
     def usable_by(self, user: User) -> GatewayAccountQuerySet:
         """The user's own accounts, and the operator's where an administrator granted it."""
-        return self.filter(Q(user=user) | Q(user=None, granted_to=user)).distinct()
+        return self.alive().filter(Q(user=user) | Q(user=None, granted_to=user)).distinct()
+
+    def alive(self) -> GatewayAccountQuerySet:
+        """Removed accounts stay for the records of what went over them; their token is wiped."""
+        return self.filter(removed_at=None)
 
 
 class GatewayAccount(models.Model):
@@ -37,6 +41,7 @@ class GatewayAccount(models.Model):
         null=True, blank=True, help_text="Messages a minute and session; empty: the paid plans' 256; 0: no pacing"
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True, blank=True)
 
     objects = GatewayAccountQuerySet.as_manager()
 

@@ -81,6 +81,12 @@ class Message(models.Model):
         indexes = [
             models.Index(fields=["campaign", "session", "position"], name="message_lane"),
             models.Index(fields=["session", "retry_at"], name="message_retry", condition=Q(retry_at__isnull=False)),
+            # Replies, tests and confirmations come first, whatever number of campaign rows is due beside them.
+            models.Index(
+                fields=["session", "retry_at"],
+                name="message_single",
+                condition=Q(retry_at__isnull=False, campaign__isnull=True),
+            ),
             models.Index(fields=["user", "phone"], name="message_person"),
         ]
 

@@ -18,6 +18,8 @@ class Installation(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     instance = models.UUIDField(default=uuid.uuid4, editable=False)
     is_stopped = models.BooleanField(default=False, help_text="Kill switch: no session of anybody sends")
+    stop_reason = models.CharField(max_length=200, blank=True, default="")
+    stopped_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(id=1), name="one_installation")]

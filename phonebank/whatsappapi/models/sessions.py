@@ -37,6 +37,7 @@ class WaSenderSessionQuerySet(models.QuerySet["WaSenderSession"]):
             deleted_at=None,
             status=WaSenderSession.Status.CONNECTED,
             is_active=True,
+            is_surplus=False,
             user__is_active=True,
         ).exclude(rejected_key_version=F("key_version"))
 
@@ -81,6 +82,7 @@ class WaSenderSession(models.Model):
     status_since = models.DateTimeField(default=timezone.now)
     status_reason = models.CharField(max_length=200, blank=True, default="")
     is_active = models.BooleanField(default=True)
+    is_surplus = models.BooleanField(default=False, help_text="More than the plan allows: it does not send")
     is_default = models.BooleanField(default=False)
 
     daily_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Messages a day; empty: the plan's")
@@ -107,8 +109,15 @@ class WaSenderSession(models.Model):
     connection_version = models.PositiveIntegerField(default=0, help_text="Counts the times the link came up")
     webhook_secret = EncryptedTextField(blank=True, default="")
     webhook_secret_digest = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    previous_secret_digest = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    previous_secret_until = models.DateTimeField(null=True, blank=True)
     webhook_token = EncryptedTextField(default=new_webhook_token)
     webhook_proven_at = models.DateTimeField(null=True, blank=True)
+
+    adopted_at = models.DateTimeField(null=True, blank=True, help_text="Taken over from the gateway, not made here")
+    adopted_webhook = EncryptedTextField(
+        blank=True, default="", help_text="JSON: the webhook settings to restore on release"
+    )
 
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -143,4 +152,8 @@ class WaSenderSession(models.Model):
         self.api_key, self.api_key_digest = key, digest(key)
 
     def set_webhook_secret(self, secret: str) -> None:
+        """Takes a new secret; deliveries under way may still carry the old one, so its digest holds for a day."""
+        if self.webhook_secret and self.webhook_secret != secret:
+            self.previous_secret_digest = self.webhook_secret_digest
+            self.previous_secret_until = timezone.now() + timedelta(hours=24)
         self.webhook_secret, self.webhook_secret_digest = secret, digest(secret)

@@ -22,9 +22,11 @@ __all__ = [
     "Progress",
     "cancel",
     "cancel_rows",
+    "check_proven",
     "create_campaign",
     "finish_what_was_begun",
     "launch",
+    "move",
     "pause",
     "progress",
     "resume",
@@ -81,35 +83,45 @@ def create_campaign(
 def launch(*, actor: User, campaign: Campaign) -> Campaign:
     """Starts a draft: the audience is dealt by a job, then the campaign runs."""
     with transaction.atomic():
-        _move(campaign, [State.DRAFT], State.DEALING)
-        unproven = [
-            lane.session.session_name
-            for lane in campaign.lanes.select_related("session__account")
-            if not lane.session.account.is_sandbox and lane.session.webhook_proven_at is None
-        ]
-        if unproven:
-            raise ServiceError(
-                f"Replies and STOP cannot reach us from {', '.join(unproven)}: no event has come in yet. The draft was "
-                "kept. Set PUBLIC_URL to an https address the gateway can reach, then link the session again.",
-                code="webhook_unproven",
-            )
+        move(campaign, [State.DRAFT], State.DEALING)
+        check_proven(campaign)
         record(actor=actor, verb="campaign.launch", target=campaign)
         jobs.defer("deal_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
     return campaign
 
 
+def check_proven(campaign: Campaign) -> None:
+    """Raises where a session of a real gateway has never had an event: replies and STOP would be lost."""
+    unproven = [
+        lane.session.session_name
+        for lane in campaign.lanes.filter(is_active=True).select_related("session__account")
+        if not lane.session.account.is_sandbox and lane.session.webhook_proven_at is None
+    ]
+    if unproven:
+        raise ServiceError(
+            f"Replies and STOP cannot reach us from {', '.join(unproven)}: no event has come in yet. Nothing was "
+            "changed. Set PUBLIC_URL to an https address the gateway can reach, then link the session again.",
+            code="webhook_unproven",
+        )
+
+
 def pause(*, actor: User | None, campaign: Campaign, reason: str = "") -> Campaign:
     """No first byte leaves later than 1.0 s after this commits (claims live for 0.8 s)."""
     with transaction.atomic():
-        _move(campaign, [State.RUNNING], State.PAUSED, pause_reason=reason[:200])
+        move(campaign, [State.RUNNING], State.PAUSED, pause_reason=reason[:200])
         record(actor=actor, verb="campaign.pause", target=campaign, reason=reason)
     return campaign
 
 
 def resume(*, actor: User, campaign: Campaign) -> Campaign:
-    """Goes on where it was paused."""
+    """Goes on where it was paused; starts where its start was missed."""
     with transaction.atomic():
-        _move(campaign, [State.PAUSED], State.RUNNING, pause_reason="")
+        if campaign.sealed_at:
+            move(campaign, [State.PAUSED], State.RUNNING, pause_reason="", resumed_at=timezone.now())
+        else:
+            check_proven(campaign)
+            move(campaign, [State.PAUSED], State.DEALING, pause_reason="")
+            jobs.defer("deal_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
         record(actor=actor, verb="campaign.resume", target=campaign)
     return campaign
 
@@ -118,7 +130,7 @@ def cancel(*, actor: User, campaign: Campaign) -> Campaign:
     """Ends it for good. Requests already under way end as they end; everybody still queued is cancelled."""
     with transaction.atomic():
         states = [State.DRAFT, State.DEALING, State.SCHEDULED, State.RUNNING, State.PAUSED]
-        _move(campaign, states, State.CANCELLED, finished_at=timezone.now())
+        move(campaign, states, State.CANCELLED, finished_at=timezone.now())
         record(actor=actor, verb="campaign.cancel", target=campaign)
         jobs.defer("cancel_rows", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
     return campaign
@@ -161,8 +173,8 @@ def finish_what_was_begun() -> int:
     return begun
 
 
-def _move(campaign: Campaign, before: list[Campaign.State], after: Campaign.State, **fields: object) -> None:
-    """One conditional update: two people who press at once do it once."""
+def move(campaign: Campaign, before: list[Campaign.State], after: Campaign.State, **fields: object) -> None:
+    """From one of the states `before` to `after` by one conditional update: two people who press at once do it once."""
     changed = Campaign.objects.filter(pk=campaign.pk, state__in=before).update(state=after, **fields)
     campaign.refresh_from_db()
     if not changed:

@@ -14,6 +14,7 @@ from phonebank.accounts.models import User
 from phonebank.gateways.webhooks import Inbound
 from phonebank.whatsappapi.models import InboundMessage, WaSenderSession
 from phonebank.whatsappapi.services import optout
+from phonebank.whatsappapi.services.doubts import is_doubtful
 
 _LID = re.compile(r"(\d{1,30})(?::\d+)?@lid", re.ASCII)
 
@@ -75,7 +76,7 @@ class Letter:
     @property
     def matters(self) -> bool:
         """Whether something is to be done about it (`obey`) after it was stored."""
-        return optout.is_stop(self.text) or optout.is_start(self.text)
+        return optout.is_stop(self.text) or optout.is_start(self.text) or is_doubtful(self.text)
 
 
 def store(cursor: Any, letters: Sequence[Letter]) -> None:
@@ -101,7 +102,10 @@ def store(cursor: Any, letters: Sequence[Letter]) -> None:
 
 
 def obey(letter: Letter) -> None:
-    """Does what a stop or a start asks for. Has transactions of its own, so none may be open."""
+    """Does what a stop or a start asks for, and holds back who may have asked, for somebody to decide.
+
+    Has transactions of its own, so none may be open.
+    """
     user = User.objects.get(pk=letter.user)
     session = WaSenderSession.objects.get(pk=letter.session)
     source = f"message to “{session.session_name}”"
@@ -115,6 +119,8 @@ def obey(letter: Letter) -> None:
             session=session if session.deleted_at is None else None,
             language=language,
         )
+    elif language is None and is_doubtful(letter.text):
+        optout.hold_for_review(user=user, phone=letter.phone, lid=letter.lid, words=letter.text, source=source)
     elif language is None and not _stopped_later(letter):
         optout.opt_in(user=user, phone=letter.phone, lid=letter.lid, source=source)
 

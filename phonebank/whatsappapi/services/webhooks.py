@@ -1,21 +1,16 @@
-"""Webhooks: authenticate and store first, answer, apply later. A forged event makes us send less, never more."""
+"""Stored webhooks, applied in batches. A forged event makes us send less, never more. How they come in: intake.py."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from cryptography.fernet import InvalidToken
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 
 from phonebank.gateways.coerce import as_phone
 from phonebank.gateways.redact import redact
@@ -27,161 +22,22 @@ from phonebank.gateways.webhooks import (
     SessionStatus,
     StatusUpdate,
     WebhookError,
-    blank,
-    find_session_ref,
     parse,
 )
+from phonebank.whatsappapi.dispatch.poll import hurry
 from phonebank.whatsappapi.dispatch.statuses import Status, merge
+from phonebank.whatsappapi.dispatch.vitals import Vitals
 from phonebank.whatsappapi.models import WaSenderSession, WebhookEvent
-from phonebank.whatsappapi.models.fields import digest, ring
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.inbound import Letter, obey, store
 from phonebank.whatsappapi.services.session_status import apply_status
 
 logger = logging.getLogger(__name__)
 
-SIGNATURE = "X-Webhook-Signature"  # holds the secret itself (contract 7.2)
-BACKLOG_MAX = 500_000  # due events; beyond that the gateway is asked to come back later
-BACKLOG_EVERY = 10.0  # seconds between two looks at it
-
-_FIND = """
-SELECT s.id, s.api_key_digest, s.previous_key_digest, coalesce(s.previous_key_until > now(), false), s.wasender_id,
-  s.webhook_token, s.deleted_at IS NOT NULL
-FROM whatsappapi_wasendersession s JOIN accounts_user u ON u.id = s.user_id
-WHERE u.public_id = %s AND s.webhook_secret_digest = %s
-"""
-_NAMES_ANOTHER = """
-SELECT EXISTS (SELECT 1 FROM whatsappapi_wasendersession
-  WHERE api_key_digest = %(digest)s OR previous_key_digest = %(digest)s OR wasender_id = %(number)s)
-"""
-_STORE = """
-INSERT INTO whatsappapi_webhookevent (session_id, body, digest, state, note)
-VALUES (%s, %s, %s, %s, %s) ON CONFLICT (digest) DO NOTHING
-"""
-_BACKLOG = """
-SELECT EXISTS (SELECT 1 FROM whatsappapi_webhookevent
-  WHERE state IN ('new', 'unmatched') AND due_at <= statement_timestamp() OFFSET %s)
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the gateway is told. Only 2xx means "kept"."""
-
-    status: int
-    body: dict[str, Any] = field(default_factory=dict)
-
-
-_KEY = re.compile(rb"(?<![0-9A-Za-z])[0-9A-Za-z]{40,128}(?![0-9A-Za-z])")  # what might be a session key (contract 1)
-KEPT = Answer(200)
-REFUSED = Answer(401, {"error": "Not accepted."})  # the same for every reason
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    id: int
-    key: str
-    previous_key: str
-    previous_is_valid: bool
-    number: int | None
-    token: str
-    is_deleted: bool
-
-    def is_named_by(self, ref: str) -> bool:
-        """Whether a delivery's sessionId is ours: the API key (the old one for a day), or the number."""
-        found = digest(ref)
-        if found == self.key or str(self.number) == ref:
-            return True
-        return self.previous_is_valid and found == self.previous_key
-
-    def has_token(self, token: str) -> bool:
-        try:
-            return constant_time_compare(ring().decrypt(self.token.encode()).decode(), token)
-        except InvalidToken:
-            return False
-
-
-class _Backlog:
-    """Whether too many events wait; looked up at times, for a count with every delivery would cost more than it."""
-
-    def __init__(self) -> None:
-        self._looked_at = -BACKLOG_EVERY
-        self._is_full = False
-
-    def is_full(self) -> bool:
-        now = time.monotonic()
-        if now - self._looked_at >= BACKLOG_EVERY:
-            self._looked_at = now
-            with connection.cursor() as cursor:
-                cursor.execute(_BACKLOG, [BACKLOG_MAX])
-                self._is_full = bool(cursor.fetchone()[0])
-        return self._is_full
-
-
-_backlog = _Backlog()
-
-
-def receive(*, user_id: uuid.UUID | str, token: str, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Stores one delivery durably and answers it. Two statements, now and then a third.
-
-    `headers` are looked up by their usual spelling; `token` is the last part of the address, empty in the old one.
-    """
-    secret = headers.get(SIGNATURE, "")
-    sessions = _find(user_id, token, secret) if secret else []
-    if not sessions:
-        return REFUSED
-    ref = find_session_ref(body)
-    named = [one for one in sessions if ref is not None and one.is_named_by(ref)]
-    if not named and len(sessions) > 1:
-        return Answer(403, {"error": "The delivery names no session of this secret."})
-    session = (named or sessions)[0]
-    if session.is_deleted:
-        return Answer(410, {"error": "This session was deleted."})
-    if ref is not None and not named and _names_another(ref, session):
-        _store(session, body, "quarantined", "names another session")
-        logger.warning("a webhook for session %s names another session", session.id)
-        return Answer(403, {"error": "The delivery names another session."})
-    if _backlog.is_full():
-        return Answer(503, {"error": "Too many events are waiting. Try again later."})
-    _store(session, body, "new", "" if named or ref is None else "unknown session key")
-    return KEPT
-
-
-def _find(user_id: uuid.UUID | str, token: str, secret: str) -> list[_Session]:
-    try:
-        owner = uuid.UUID(str(user_id))
-        secret_digest = digest(secret)
-    except (ValueError, UnicodeEncodeError):
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(_FIND, [owner, secret_digest])
-        sessions = [_Session(*row) for row in cursor.fetchall()]
-    return [one for one in sessions if not token or one.has_token(token)]
-
-
-def _names_another(ref: str, session: _Session) -> bool:
-    """An unknown key may be our own after a change at the gateway; one we know as another's (or expired) is not."""
-    if digest(ref) == session.previous_key:
-        return True
-    number = int(ref) if ref.isascii() and ref.isdigit() and len(ref) < 19 else None
-    with connection.cursor() as cursor:
-        cursor.execute(_NAMES_ANOTHER, {"digest": digest(ref), "number": number})
-        return bool(cursor.fetchone()[0])
-
-
-def _store(session: _Session, body: bytes, state: str, note: str) -> None:
-    kept = _KEY.sub(lambda found: b"***" if session.is_named_by(found[0].decode()) else found[0], blank(body, ""))
-    unique = hashlib.sha256(str(session.id).encode() + b"|" + kept).digest()
-    with connection.cursor() as cursor:
-        cursor.execute(_STORE, [session.id, kept, unique, state, note])
-
-
-# --- applying what was stored ----------------------------------------------------------------------------------------
-
 KEEP_TRYING = timedelta(hours=72)
 TRIES_MAX = 5  # of an event whose follow-up fails
 FOLLOW_UP_LEASE = 30.0  # seconds after which somebody else takes over what is left to do about an event
-TO_CONFIRM = "failure to confirm"
+TO_CONFIRM = "a failure; the gateway is asked whether it is true"
 
 _CLAIM = """
 SELECT e.id, e.session_id, s.user_id, e.body, e.received_at, e.tries, e.state
@@ -223,6 +79,7 @@ class _Event:
     note: str = ""
     at: datetime | None = None
     statuses: list[Status] = field(default_factory=list)
+    failures: list[int] = field(default_factory=list)  # msgIds said to have failed
     letters: list[Letter] = field(default_factory=list)
     link: str = ""
     proves: bool = False
@@ -232,16 +89,21 @@ class _Event:
         return bool(self.link) or self.proves or any(letter.matters for letter in self.letters)
 
 
-def process_batch(limit: int = 200) -> int:
+def process_batch(limit: int = 200, vitals: Vitals | None = None) -> int:
     """Applies up to `limit` due events, oldest first, and returns how many. Any number may run at once.
 
     Statuses and messages are applied in one transaction with the events' own state. What has transactions of its own
     (stop and start, looking up a session) follows after it; an event is done only when that is.
     """
-    return _process(None, limit)
+    begun = time.monotonic()
+    n, lag = _process(None, limit)
+    if n and vitals is not None:
+        vitals.tick(time.monotonic() - begun, n, lag)
+    return n
 
 
-def _process(ids: list[int] | None, limit: int) -> int:
+def _process(ids: list[int] | None, limit: int) -> tuple[int, float]:
+    """How many were applied, and the longest that one of them had waited, in seconds."""
     claimed: list[_Event] = []
     try:
         with transaction.atomic(), connection.cursor() as cursor:
@@ -252,12 +114,14 @@ def _process(ids: list[int] | None, limit: int) -> int:
     except Exception as error:
         if len(claimed) == 1:
             _quarantine(claimed[0], f"cannot be applied ({type(error).__name__})")
-            return 1
+            return 1, 0.0
         half = len(claimed) // 2
         parts = ([one.id for one in claimed[:half]], [one.id for one in claimed[half:]])
-        return sum(_process(part, len(part)) for part in parts if part)
+        done = [_process(part, len(part)) for part in parts if part]
+        return sum(n for n, _ in done), max((lag for _, lag in done), default=0.0)
     _follow_up([one for one in claimed if one.follow_up])
-    return len(claimed)
+    now = timezone.now()
+    return len(claimed), max(((now - one.received_at).total_seconds() for one in claimed if not one.tries), default=0.0)
 
 
 def _claim(cursor: Any, ids: list[int] | None, limit: int, claimed: list[_Event]) -> None:
@@ -275,6 +139,9 @@ def _apply(cursor: Any, events: list[_Event]) -> None:
     unmatched = merge(cursor, [status for _, status in statuses])
     for index in unmatched:
         _keep_waiting(statuses[index][0])
+    failures = {(one.session_id, msg_id): one for one in events for msg_id in one.failures}
+    for missing in failures.keys() - hurry(cursor, list(failures)):
+        _keep_waiting(failures[missing])
     store(cursor, [letter for one in events for letter in one.letters])
     for one in events:
         if one.follow_up and one.state == "done":
@@ -305,8 +172,9 @@ def _read(one: _Event) -> None:
 def _sort(one: _Event, part: Any, at: datetime) -> None:
     if isinstance(part, StatusUpdate):
         one.msg_id = part.msg_id or one.msg_id
-        if part.status == 0:  # would let a fallback send again: only a poll may say so
-            one.state, one.note, one.delay = "unmatched", TO_CONFIRM, _time_left(one)
+        if part.status == 0:  # would let a fallback send again: only the gateway's own answer may say so
+            one.note = TO_CONFIRM
+            one.failures += [part.msg_id] if part.msg_id is not None else []
             return
         phone = as_phone(part.remote_jid) or ""
         one.statuses.append(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 PLACE = """
-SELECT user_id, contact_list_id, deal_cursor, deal_number FROM whatsappapi_campaign
+SELECT user_id, contact_list_id, parent_id, is_sticky, deal_cursor, deal_number FROM whatsappapi_campaign
 WHERE id = %s AND state = 'dealing' FOR NO KEY UPDATE
 """
 
 # Recipient i, numbered over sendable and non-sticky rows alone and across chunks, gets lane i mod k. People who already
 # talk with one of the sessions stay there. The others are recorded as skipped, with the reason.
-DEAL = """
+_DEAL = """
 WITH lane AS (
   SELECT l.id, l.session_id, l.tail, row_number() OVER (ORDER BY l.position, l.id) - 1 AS i, count(*) OVER () AS k
   FROM whatsappapi_campaignsession l WHERE l.campaign_id = %(campaign)s AND l.is_active
@@ -18,11 +18,11 @@ WITH lane AS (
     CASE WHEN EXISTS (SELECT 1 FROM whatsappapi_suppression x
                       WHERE x.user_id = c.user_id AND x.phone = c.phone AND x.lifted_at IS NULL) THEN 'opted_out'
          WHEN c.consent <> 'granted' THEN 'no_consent' END AS skip
-  FROM whatsappapi_contact c JOIN whatsappapi_contact_lists t ON t.contact_id = c.id
-  WHERE t.contactlist_id = %(list)s AND c.user_id = %(user)s AND c.id > %(cursor)s
+  FROM whatsappapi_contact c @audience AND c.user_id = %(user)s AND c.id > %(cursor)s
   ORDER BY c.id LIMIT %(chunk)s
 ), s AS (
-  SELECT k.*, CASE WHEN k.skip IS NULL THEN (SELECT l.id FROM lane l WHERE l.session_id = k.last_session_id)
+  SELECT k.*,
+    CASE WHEN k.skip IS NULL AND %(sticky)s THEN (SELECT l.id FROM lane l WHERE l.session_id = k.last_session_id)
          END AS sticky
   FROM k
 ), n AS (
@@ -64,6 +64,15 @@ WITH lane AS (
 SELECT count(*) FROM k
 """
 
+DEAL_LIST = _DEAL.replace(
+    "@audience", "JOIN whatsappapi_contact_lists t ON t.contact_id = c.id WHERE t.contactlist_id = %(list)s"
+)
+# Those whom another campaign could not reach; whom it skipped on purpose is not among them.
+DEAL_FAILED = _DEAL.replace(
+    "@audience",
+    "JOIN whatsappapi_message f ON f.contact_id = c.id AND f.campaign_id = %(parent)s WHERE f.state = 'failed'",
+)
+
 SEAL = """
 UPDATE whatsappapi_campaign SET sealed_at = now(), started_at = coalesce(started_at, now()), state = 'running'
 WHERE id = %s AND state = 'dealing'
@@ -72,7 +81,7 @@ WHERE id = %s AND state = 'dealing'
 # --- re-deal ------------------------------------------------------------------------------------------------------
 LANES = """
 SELECT l.id, l.session_id, s.session_name,
-  l.is_active AND s.deleted_at IS NULL AND s.is_active AND s.status = 'connected'
+  l.is_active AND s.deleted_at IS NULL AND s.is_active AND NOT s.is_surplus AND s.status = 'connected'
     AND s.rejected_key_version <> s.key_version AS is_up,
   CASE WHEN x.cap IS NULL THEN NULL ELSE greatest(0, x.cap - CASE
     WHEN s.usage_date < (now() AT TIME ZONE u.time_zone)::date AND s.usage_opened_at <= now() - interval '20 hours'
@@ -82,6 +91,7 @@ SELECT l.id, l.session_id, s.session_name,
   s.id || ':' || s.key_version || ':' || s.connection_version AS mark,
   CASE WHEN NOT l.is_active THEN 'was taken out' WHEN s.deleted_at IS NOT NULL THEN 'was deleted'
        WHEN s.rejected_key_version = s.key_version THEN 'was refused by the gateway'
+       WHEN s.is_surplus THEN 'is more than the plan allows'
        WHEN s.status <> 'connected' THEN 'is ' || replace(s.status, '_', ' ')
        ELSE 'reached its limit for today' END AS why
 FROM whatsappapi_campaignsession l
@@ -121,4 +131,14 @@ WITH v AS (
   WHERE l.campaign_id = %(campaign)s AND l.session_id = x.session
 )
 SELECT %(campaign)s, session, 'queued', 'queued', count(*) FROM moved GROUP BY session
+"""
+
+# The tail of a lane, last first: what a session that joins is given.
+TAIL = """
+SELECT m.id, m.tried FROM whatsappapi_message m
+JOIN whatsappapi_campaignsession l ON l.campaign_id = m.campaign_id AND l.session_id = m.session_id
+WHERE m.campaign_id = %(campaign)s AND m.session_id = %(session)s AND m.state = 'queued' AND m.position > l.cursor
+  AND NOT EXISTS (SELECT 1 FROM whatsappapi_contact k
+                  WHERE k.id = m.contact_id AND k.last_session_id = m.session_id AND %(sticky)s)
+ORDER BY m.position DESC LIMIT %(n)s FOR NO KEY UPDATE OF m SKIP LOCKED
 """

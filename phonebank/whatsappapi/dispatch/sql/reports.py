@@ -120,6 +120,38 @@ WITH o AS (
 SELECT campaign_id, session_id, old, new, count(*) FROM moved WHERE campaign_id IS NOT NULL GROUP BY 1, 2, 3, 4
 """
 
+# A log is read when an attempt has settled since the last look, else after half as long again as it has been waited.
+TO_LOOK_UP = """
+SELECT x.session_id FROM (
+  SELECT a.session_id, max(a.lease_until + make_interval(secs =>
+      CASE WHEN g.is_sandbox THEN %(settle)s ELSE %(floor)s END)) AS ready
+  FROM whatsappapi_attempt a JOIN whatsappapi_wasendersession s ON s.id = a.session_id
+  JOIN whatsappapi_gatewayaccount g ON g.id = s.account_id
+  WHERE a.outcome = 'unknown' AND a.resolved_at IS NULL
+    AND a.lease_until < clock_timestamp() - make_interval(secs =>
+      CASE WHEN g.is_sandbox THEN %(settle)s ELSE %(floor)s END)
+  GROUP BY 1
+) x LEFT JOIN whatsappapi_callbudget b ON b.key = 'log:' || x.session_id
+WHERE b.key IS NULL OR x.ready > b.next_at
+  OR clock_timestamp() >= b.next_at
+    + least(interval '10 minutes', greatest(interval '1 second', (b.next_at - x.ready) / 2))
+ORDER BY 1
+"""
+
+LOOKED = """
+INSERT INTO whatsappapi_callbudget (key, next_at) VALUES (%s, clock_timestamp())
+ON CONFLICT (key) DO UPDATE SET next_at = excluded.next_at
+"""
+
+# Accepted in the time that was read, long enough ago to be in the log, and not in it.
+HOLES = """
+SELECT EXISTS (
+  SELECT 1 FROM whatsappapi_attempt a
+  WHERE a.session_id = %(session)s AND a.started_at >= %(since)s AND a.started_at <= %(by)s
+    AND a.outcome = 'accepted' AND a.msg_id IS NOT NULL AND a.finished_at <= %(by)s
+    AND a.msg_id <> ALL(%(known)s::bigint[]))
+"""
+
 OPEN = """
 SELECT coalesce(sum(n), 0) FROM whatsappapi_campaigncount
 WHERE campaign_id = %s AND state IN ('queued', 'sending', 'unknown')
@@ -147,6 +179,16 @@ WITH m AS MATERIALIZED (
   FROM m WHERE t.id = m.id RETURNING t.id, t.session_id
 )
 SELECT max(id), %(campaign)s, session_id, 'queued', 'cancelled', count(*) FROM moved GROUP BY session_id
+"""
+
+# Counters against rows, in one snapshot.
+DRIFT = f"""
+SELECT coalesce(c.session_id, m.session_id), coalesce(c.state, m.word), coalesce(c.n, 0), coalesce(m.n, 0)
+FROM (SELECT session_id, state, n FROM whatsappapi_campaigncount WHERE campaign_id = %(campaign)s AND n <> 0) c
+FULL JOIN (SELECT session_id, {word("m")} AS word, count(*) AS n FROM whatsappapi_message m
+           WHERE campaign_id = %(campaign)s GROUP BY 1, 2) m
+  ON m.session_id IS NOT DISTINCT FROM c.session_id AND m.word = c.state
+WHERE c.n IS DISTINCT FROM m.n
 """
 
 # A failure that the gateway itself confirmed; delivered and read win over it.

@@ -1,4 +1,4 @@
-"""The statements of the tick, and of the looks between ticks.
+"""The statements of the tick.
 
 Times are the database's clock. Lock order: messages, attempts, sessions (each by id), lanes, then counts in key order.
 Rows are locked FOR NO KEY UPDATE: a plain FOR UPDATE waits for, and deadlocks with, the foreign key checks that every
@@ -8,6 +8,12 @@ insert about a session or message does at its commit (seen: 4 deadlocks in 20 s 
 from __future__ import annotations
 
 from phonebank.whatsappapi.dispatch.sql.words import word
+
+# Whether campaign `c` may send at this moment. Its present window is kept up to date by the chores (tend.open_windows):
+# where they are late, it stays closed.
+OPEN_NOW = "(c.windows IS NULL OR clock_timestamp() >= c.open_from AND clock_timestamp() < c.open_until)"
+# Whether the campaign's own pace lets lane `l` send within half a second.
+IN_PACE = "(c.pace IS NULL OR l.next_at IS NULL OR l.next_at <= clock_timestamp() + interval '0.5 s')"
 
 # --- settle -------------------------------------------------------------------------------------------------------
 # Counters and refunds come from RETURNING alone, so a replay after a lost COMMIT counts nothing twice.
@@ -90,7 +96,7 @@ WITH w AS (
          WHEN s.account_protection THEN greatest(5.05, 60.0 / coalesce(g.rate_per_minute, 256))
          ELSE 60.3 / coalesce(g.rate_per_minute, 256) END AS base_gap,
     (SELECT coalesce(sum(r.n), 0) FROM r WHERE r.id = s.id AND r.date = s.usage_date) AS refund,
-    u.is_active AND s.is_active AND s.deleted_at IS NULL AND s.status = 'connected'
+    u.is_active AND s.is_active AND NOT s.is_surplus AND s.deleted_at IS NULL AND s.status = 'connected'
       AND s.rejected_key_version <> s.key_version AND s.api_key <> '' AND w.lost = 0 AND w.rejected = 0
       AND w.paused <= 0 AND (s.paused_until IS NULL OR s.paused_until <= clock_timestamp())
       AND s.id %% %(shards)s IN (SELECT shard FROM h)
@@ -154,7 +160,7 @@ RETURNING t.id, g.n, g.gap, extract(epoch FROM g.first - clock_timestamp())::flo
 # --- claim --------------------------------------------------------------------------------------------------------
 # First what waits for its time (singles before campaigns), then the lane served longest ago, by range: no dead index
 # entries to walk over. A lane's cursor is moved to the last row *seen*, whatever its state.
-CANDIDATES = """
+CANDIDATES = f"""
 WITH g AS (
   -- Counted here, after the session was locked: a worker that held it a moment ago may have requests open.
   SELECT g.session, greatest(0, least(g.n, %(in_flight)s - (
@@ -175,17 +181,22 @@ WITH g AS (
     WHERE m.session_id = g.session AND m.campaign_id IS NOT NULL AND m.retry_at <= clock_timestamp()
       AND m.state = 'queued' AND EXISTS (
         SELECT 1 FROM whatsappapi_campaign c JOIN whatsappapi_campaignsession l ON l.campaign_id = c.id
-        WHERE c.id = m.campaign_id AND c.state = 'running' AND l.session_id = m.session_id AND l.is_active)
+        WHERE c.id = m.campaign_id AND c.state = 'running' AND l.session_id = m.session_id AND l.is_active
+          AND {OPEN_NOW})
     ORDER BY m.retry_at LIMIT g.left_n FOR NO KEY UPDATE SKIP LOCKED
   ) m
 ), lane AS MATERIALIZED (
-  SELECT l.*, g.left_n FROM (
+  SELECT l.id, l.campaign_id, l.session_id, l.cursor, l.tail,
+    CASE WHEN l.pace IS NULL THEN g.left_n ELSE least(g.left_n, floor(l.pace / 60.0 * (0.5 + extract(epoch FROM
+      clock_timestamp() - greatest(l.next_at, clock_timestamp() - interval '1 s')))) + 1) END::int AS left_n
+  FROM (
     SELECT g.session, g.n + g.ahead - (SELECT count(*) FROM single WHERE single.gs = g.session)
       - (SELECT count(*) FROM retry WHERE retry.gs = g.session) AS left_n FROM g
   ) g CROSS JOIN LATERAL (
-    SELECT l.id, l.campaign_id, l.session_id, l.cursor, l.tail FROM whatsappapi_campaignsession l
+    SELECT l.id, l.campaign_id, l.session_id, l.cursor, l.tail, l.next_at, c.pace FROM whatsappapi_campaignsession l
     JOIN whatsappapi_campaign c ON c.id = l.campaign_id
     WHERE l.session_id = g.session AND l.is_active AND l.cursor < l.tail AND c.state = 'running'
+      AND {OPEN_NOW} AND {IN_PACE}
     ORDER BY l.served_at NULLS FIRST, l.id LIMIT 1 FOR NO KEY UPDATE OF l
   ) l WHERE g.left_n > 0
 ), fresh AS MATERIALIZED (
@@ -202,6 +213,7 @@ WITH g AS (
     body, variables, time_zone FROM fresh
 ), judged AS (
   SELECT b.*, g.n, c.quiet_start, c.quiet_end,
+    b.kind = ANY(%(cap)s) AND (c.cap_day IS NOT NULL OR c.cap_month IS NOT NULL) AS capped,
     clock_timestamp() AT TIME ZONE coalesce(nullif(b.time_zone, ''), u.time_zone) AS local,
     CASE
       WHEN b.state <> 'queued' THEN 'pass'
@@ -209,6 +221,11 @@ WITH g AS (
         SELECT 1 FROM whatsappapi_suppression x
         WHERE x.user_id = b.user_id AND x.phone = b.phone AND x.lifted_at IS NULL) THEN 'opted_out'
       WHEN b.kind = ANY(%(consent)s) AND coalesce(k.consent, '') <> 'granted' THEN 'no_consent'
+      WHEN b.kind = ANY(%(own)s) AND NOT EXISTS (
+        SELECT 1 FROM whatsappapi_wasendersession x
+        WHERE x.user_id = b.user_id AND x.linked_number = b.phone AND x.deleted_at IS NULL) THEN 'not_own'
+      WHEN b.kind = ANY(%(answer)s) AND NOT EXISTS (
+        SELECT 1 FROM whatsappapi_inboundmessage x WHERE x.user_id = b.user_id AND x.phone = b.phone) THEN 'unasked'
       WHEN c.expires_at <= clock_timestamp() THEN 'expired'
       WHEN EXISTS (SELECT 1 FROM whatsappapi_attempt a
         WHERE a.session_id = b.session_id AND a.phone = b.phone AND a.resolved_at IS NULL) THEN 'busy'
@@ -236,10 +253,14 @@ WITH g AS (
   FROM judged j
 )
 SELECT lane, id, campaign_id, session_id, user_id, phone, kind, position, body, variables,
-  CASE WHEN quiet IS NOT NULL THEN 'quiet' ELSE verdict END AS verdict, quiet::float8 AS quiet, n
-FROM timed
+  CASE WHEN quiet IS NOT NULL THEN 'quiet' ELSE verdict END AS verdict, quiet::float8 AS quiet, n, capped,
+  -- Two workers must not both find one person below the cap: the claim counts again, under this lock.
+  CASE WHEN capped AND verdict = 'send' THEN pg_advisory_xact_lock(person)::text END
+FROM (
+  SELECT *, hashtextextended(user_id || ':' || phone, 0) AS person FROM timed ORDER BY person
+) t
 UNION ALL
-SELECT id, NULL, campaign_id, session_id, NULL, NULL, NULL, cursor, NULL, NULL, 'lane', NULL, NULL FROM lane
+SELECT id, NULL, campaign_id, session_id, NULL, NULL, NULL, cursor, NULL, NULL, 'lane', NULL, NULL, NULL, NULL FROM lane
 ORDER BY 4, 1 NULLS FIRST, 8 NULLS FIRST
 """
 
@@ -248,14 +269,22 @@ ORDER BY 4, 1 NULLS FIRST, 8 NULLS FIRST
 CLAIM = """
 WITH o AS (
   SELECT * FROM unnest(%(message)s::bigint[], %(attempt)s::uuid[], %(session)s::bigint[], %(phone)s::text[],
-    %(key_version)s::int[], %(connection)s::int[], %(usage_date)s::date[], %(hash)s::bytea[])
-    AS o(message, attempt, session, phone, key_version, connection, usage_date, hash)
+    %(key_version)s::int[], %(connection)s::int[], %(usage_date)s::date[], %(hash)s::bytea[], %(capped)s::bool[])
+    AS o(message, attempt, session, phone, key_version, connection, usage_date, hash, capped)
 ), a AS (
   INSERT INTO whatsappapi_attempt (id, message_id, session_id, phone, worker, key_version, connection_version,
     usage_date, body_hash, started_at, lease_until)
   SELECT attempt, message, session, phone, %(worker)s, key_version, connection, usage_date, hash,
     clock_timestamp(), clock_timestamp() + make_interval(secs => %(lease)s)
-  FROM o ORDER BY session, phone
+  FROM o WHERE NOT o.capped OR NOT EXISTS (
+    SELECT 1 FROM whatsappapi_message b JOIN whatsappapi_campaign c ON c.id = b.campaign_id
+    CROSS JOIN LATERAL (
+      SELECT count(*) FILTER (WHERE a.started_at > clock_timestamp() - interval '1 day') AS today, count(*) AS lately
+      FROM whatsappapi_message y JOIN whatsappapi_attempt a ON a.id = y.attempt
+      WHERE y.user_id = b.user_id AND y.phone = b.phone AND y.id <> b.id AND y.kind = ANY(%(counted)s)
+        AND a.started_at > clock_timestamp() - interval '30 days') n
+    WHERE b.id = o.message AND (c.cap_day <= n.today OR c.cap_month <= n.lately))
+  ORDER BY session, phone
   ON CONFLICT DO NOTHING
   RETURNING id, message_id
 ), m AS (
@@ -277,8 +306,11 @@ WITH o AS (
   WHERE t.id = e.message AND t.state = 'queued'
   RETURNING t.campaign_id, t.session_id, t.state
 ), l AS (
-  UPDATE whatsappapi_campaignsession t SET cursor = l.cursor, served_at = clock_timestamp()
-  FROM unnest(%(lane)s::bigint[], %(cursor)s::bigint[]) AS l(id, cursor) WHERE t.id = l.id
+  UPDATE whatsappapi_campaignsession t SET cursor = l.cursor, served_at = clock_timestamp(),
+    next_at = CASE WHEN c.pace IS NOT NULL THEN greatest(t.next_at, clock_timestamp() - interval '1 s')
+      + make_interval(secs => l.sent * 60.0 / c.pace) END
+  FROM unnest(%(lane)s::bigint[], %(cursor)s::bigint[], %(sent)s::int[]) AS l(id, cursor, sent), whatsappapi_campaign c
+  WHERE t.id = l.id AND c.id = t.campaign_id
   RETURNING t.id
 )
 SELECT
@@ -318,57 +350,4 @@ INSERT INTO whatsappapi_campaigncount (campaign_id, session_id, state, n)
 SELECT c, s, w, n FROM unnest(%(c)s::bigint[], %(s)s::bigint[], %(w)s::text[], %(d)s::bigint[]) AS d(c, s, w, n)
 ORDER BY c, s, w
 ON CONFLICT (campaign_id, session_id, state) DO UPDATE SET n = whatsappapi_campaigncount.n + excluded.n
-"""
-
-# --- work to be found ---------------------------------------------------------------------------------------------
-WORK = """
-SELECT s.id, extract(epoch FROM s.next_send_at - clock_timestamp())::float8 AS next
-FROM whatsappapi_wasendersession s
-WHERE s.id %% %(shards)s = ANY(%(held)s) AND s.deleted_at IS NULL AND s.status = 'connected' AND s.is_active
-  AND s.rejected_key_version <> s.key_version AND (s.paused_until IS NULL OR s.paused_until <= clock_timestamp())
-  AND (
-    EXISTS (SELECT 1 FROM whatsappapi_campaignsession l JOIN whatsappapi_campaign c ON c.id = l.campaign_id
-            WHERE l.session_id = s.id AND l.is_active AND l.cursor < l.tail AND c.state = 'running')
-    OR EXISTS (SELECT 1 FROM whatsappapi_message m LEFT JOIN whatsappapi_campaign c ON c.id = m.campaign_id
-               LEFT JOIN whatsappapi_campaignsession l ON l.campaign_id = c.id AND l.session_id = s.id
-               WHERE m.session_id = s.id AND m.retry_at <= clock_timestamp() + interval '0.5 s'
-                 AND m.state = 'queued' AND (c.id IS NULL OR c.state = 'running' AND l.is_active)))
-"""
-
-SESSIONS = """
-SELECT s.id, s.api_key, s.key_version, g.base_url
-FROM whatsappapi_wasendersession s JOIN whatsappapi_gatewayaccount g ON g.id = s.account_id WHERE s.id = ANY(%(ids)s)
-"""
-
-# --- reap ---------------------------------------------------------------------------------------------------------
-# The only way from sending to unknown but the request's own outcome. It may do nothing else.
-REAP = """
-WITH x AS MATERIALIZED (
-  SELECT id, message_id FROM whatsappapi_attempt
-  WHERE finished_at IS NULL AND lease_until < clock_timestamp() LIMIT 500
-), m AS MATERIALIZED (
-  SELECT m.id, x.id AS attempt FROM whatsappapi_message m JOIN x ON x.message_id = m.id AND x.id = m.attempt
-  WHERE m.state = 'sending' ORDER BY m.id FOR NO KEY UPDATE OF m
-), moved AS (
-  UPDATE whatsappapi_message t SET state = 'unknown', reason = 'No answer came back; being looked up'
-  FROM m WHERE t.id = m.id RETURNING t.id, t.campaign_id, t.session_id
-), fin AS (
-  UPDATE whatsappapi_attempt a SET finished_at = clock_timestamp(), outcome = 'unknown',
-    detail = 'No outcome was recorded before the lease ended'
-  FROM m WHERE a.id = m.attempt AND a.finished_at IS NULL
-), orphan AS (
-  UPDATE whatsappapi_attempt a SET finished_at = clock_timestamp(), resolved_at = clock_timestamp()
-  FROM x WHERE a.id = x.id AND a.finished_at IS NULL
-    AND NOT EXISTS (SELECT 1 FROM whatsappapi_message m WHERE m.id = x.message_id AND m.attempt = x.id)
-)
-SELECT json_agg(c) AS moves FROM (
-  SELECT campaign_id, session_id, 'sending' AS old, 'unknown' AS new, count(*) AS n FROM moved
-  WHERE campaign_id IS NOT NULL GROUP BY 1, 2) c
-"""
-
-# One open alert for one cause.
-ALERT = """
-INSERT INTO whatsappapi_alert (user_id, session_id, key, text, times, created_at)
-SELECT user_id, id, %s, %s, 1, now() FROM whatsappapi_wasendersession WHERE id = %s
-ON CONFLICT (user_id, key) WHERE closed_at IS NULL DO UPDATE SET times = whatsappapi_alert.times + 1
 """

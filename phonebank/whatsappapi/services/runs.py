@@ -1,0 +1,172 @@
+"""Verbs on a campaign's course: when it starts, over which sessions and how fast it runs, and what follows it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from phonebank import jobs
+from phonebank.accounts.models import User
+from phonebank.audit.models import record
+from phonebank.whatsappapi.dispatch import deal
+from phonebank.whatsappapi.models import Campaign, CampaignSession, WaSenderSession
+from phonebank.whatsappapi.services.campaigns import check_proven, move
+from phonebank.whatsappapi.services.errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+State = Campaign.State
+OPEN = [State.DRAFT, State.SCHEDULED, State.DEALING, State.RUNNING, State.PAUSED]
+LATE = timedelta(hours=1)  # a start missed by more is a person's to decide: the moment may have passed
+
+
+def schedule(*, actor: User, campaign: Campaign, at: datetime) -> Campaign:
+    """Has a draft start at `at` (aware). Started up to an hour late after a standstill; later it waits for a person."""
+    if at <= timezone.now():
+        raise ServiceError("This time has passed. Choose a later one, or start now.", code="scheduled_at")
+    if campaign.expires_at and campaign.expires_at <= at:
+        raise ServiceError("The campaign would end before it starts. Change one of the two.", code="scheduled_at")
+    with transaction.atomic():
+        check_proven(campaign)
+        move(campaign, [State.DRAFT, State.SCHEDULED], State.SCHEDULED, scheduled_at=at)
+        record(actor=actor, verb="campaign.schedule", target=campaign, at=at.isoformat())
+    return campaign
+
+
+def unschedule(*, actor: User, campaign: Campaign) -> Campaign:
+    """Makes a scheduled campaign a draft again."""
+    with transaction.atomic():
+        move(campaign, [State.SCHEDULED], State.DRAFT, scheduled_at=None)
+        record(actor=actor, verb="campaign.unschedule", target=campaign)
+    return campaign
+
+
+def start_due() -> int:
+    """Starts the scheduled campaigns whose time has come; pauses those whose start was missed. Returns how many."""
+    now, started = timezone.now(), 0
+    for campaign in Campaign.objects.filter(state=State.SCHEDULED, scheduled_at__lte=now):
+        try:
+            with transaction.atomic():
+                if campaign.scheduled_at and campaign.scheduled_at < now - LATE:
+                    reason = "Its start was missed: nobody was here. Resume it to start now, or cancel it."
+                    move(campaign, [State.SCHEDULED], State.PAUSED, pause_reason=reason)
+                else:
+                    move(campaign, [State.SCHEDULED], State.DEALING)
+                    jobs.defer("deal_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
+                record(actor=None, verb="campaign.start", target=campaign, state=campaign.state)
+                started += 1
+        except ServiceError:
+            log.info("Campaign %s was started or changed by somebody else", campaign.pk)
+    return started
+
+
+def add_session(*, actor: User, campaign: Campaign, wa_session: WaSenderSession) -> CampaignSession:
+    """Lets one more session carry a campaign. While it runs, the newcomer gets its part of those not yet reached."""
+    _own(actor, campaign, wa_session)
+    with transaction.atomic():
+        _lock(campaign)
+        last = campaign.lanes.aggregate(last=Max("position"))["last"]
+        lane, _ = CampaignSession.objects.update_or_create(
+            campaign=campaign,
+            session=wa_session,
+            defaults={"is_active": True},
+            create_defaults={"position": 0 if last is None else last + 1},
+        )
+        if campaign.state != State.DRAFT:
+            check_proven(campaign)
+        record(actor=actor, verb="campaign.add_session", target=campaign, session=str(wa_session.public_id))
+        if campaign.sealed_at:
+            jobs.defer("share_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk, session=wa_session.pk)
+    return lane
+
+
+def share(campaign: int, session: int) -> None:
+    """Deals a newcomer its part, chunk by chunk. Run again it changes little: the parts are even by then."""
+    while deal.share(campaign, session):
+        pass
+
+
+def remove_session(*, actor: User, campaign: Campaign, wa_session: WaSenderSession) -> None:
+    """Takes a session out. From the commit on nobody is claimed for it; its waiting people go to the others.
+
+    What it has sent stays its own.
+    """
+    _own(actor, campaign, wa_session)
+    with transaction.atomic():
+        _lock(campaign)
+        if not campaign.lanes.filter(is_active=True).exclude(session=wa_session).exists():
+            raise ServiceError(
+                "It is the only session of this campaign. Add another one first, or pause the campaign.",
+                code="last_session",
+            )
+        if not campaign.lanes.filter(session=wa_session, is_active=True).update(is_active=False):
+            raise ServiceError("This session is not in the campaign.", code="not_found")
+        record(actor=actor, verb="campaign.remove_session", target=campaign, session=str(wa_session.public_id))
+
+
+def set_pace(*, actor: User, campaign: Campaign, pace: int | None) -> Campaign:
+    """At most so many messages a minute and session, from the next tick on; None: what the sessions may."""
+    if pace is not None and not 1 <= pace <= 6000:
+        raise ServiceError("The pace must be from 1 to 6,000 messages a minute and session.", code="pace")
+    with transaction.atomic():
+        before = _lock(campaign).pace
+        Campaign.objects.filter(pk=campaign.pk).update(pace=pace)
+        CampaignSession.objects.filter(campaign=campaign).update(next_at=None)
+        record(actor=actor, verb="campaign.pace", target=campaign, before=before, after=pace)
+    campaign.refresh_from_db()
+    return campaign
+
+
+def retry_failed(*, actor: User, campaign: Campaign) -> Campaign:
+    """A draft of the same message for those whom a finished campaign could not reach; never for whom it skipped."""
+    if campaign.state not in (State.COMPLETED, State.CANCELLED, State.EXPIRED):
+        raise ServiceError("It is not over yet. Retry when it has finished.", code="wrong_state")
+    if not campaign.messages.filter(state="failed").exists():
+        raise ServiceError("Nobody is left to retry: none of its messages failed.", code="empty")
+    return _copy(actor, campaign, f"{campaign.name} (retry)", parent=campaign)
+
+
+def clone(*, actor: User, campaign: Campaign) -> Campaign:
+    """A draft with the same audience, message, sessions and rules."""
+    return _copy(actor, campaign, f"{campaign.name} (copy)", parent=campaign.parent)
+
+
+def _copy(actor: User, campaign: Campaign, name: str, parent: Campaign | None) -> Campaign:
+    kept: dict[str, Any] = {
+        one: getattr(campaign, one)
+        for one in (
+            "user", "body", "contact_list", "policy", "is_sticky", "pace", "windows", "quiet_start", "quiet_end",
+            "cap_day", "cap_month",
+        )
+    }  # fmt: skip
+    with transaction.atomic():
+        made = Campaign.objects.create(**kept, name=name[:120], parent=parent)
+        lanes = campaign.lanes.filter(is_active=True, session__deleted_at=None).order_by("position")
+        CampaignSession.objects.bulk_create(
+            CampaignSession(campaign=made, session_id=lane.session_id, position=i) for i, lane in enumerate(lanes)
+        )
+        record(actor=actor, verb="campaign.create", target=made, source=str(campaign.public_id))
+    return made
+
+
+def _own(actor: User, campaign: Campaign, wa_session: WaSenderSession) -> None:
+    own = WaSenderSession.objects.visible_to(actor).filter(pk=wa_session.pk, user=campaign.user_id)
+    found = own.exclude(wasender_id=None).exists()
+    if not found or not Campaign.objects.visible_to(actor).filter(pk=campaign.pk).exists():
+        raise ServiceError("There is no such session.", code="not_found")
+
+
+def _lock(campaign: Campaign) -> Campaign:
+    """The row under lock, while it is still open; `campaign` is brought up to date."""
+    found = Campaign.objects.select_for_update(no_key=True).filter(pk=campaign.pk, state__in=OPEN).exists()
+    campaign.refresh_from_db()
+    if not found:
+        raise ServiceError(
+            f"This campaign is {campaign.get_state_display()} by now; nothing was changed.", code="wrong_state"
+        )
+    return campaign
