@@ -1,10 +1,10 @@
-# make run | demo | test | check | e2e | drill | fmt | lock | assets
+# make run | demo | test | check | e2e | drill | bench | fmt | lock | assets
 PYTHON ?= python3
 V := .venv
 BIN := $(V)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run demo test check e2e drill fmt lock assets
+.PHONY: run demo test check e2e drill bench fmt lock lock-bench assets
 
 run: $(V)/run ## everything on this machine; the first time it shows the main job
 	@$(BIN)/python -m phonebank serve
@@ -18,13 +18,16 @@ test: $(V)/dev ## the whole suite on a throw-away database
 e2e: $(V)/dev ## journeys in a real Chromium, and the vendor's Node client
 	@$(BIN)/python -m pytest -m e2e
 
-drill: $(V)/run ## proof of the promise: kills, freezes, faults; ARGS="--people 5000 --kills 50" for a short one
+drill: $(V)/run ## proof of the promise (docs/drill.md); ARGS=--short, points, mutants, order, stops or hosts
 	@$(BIN)/python -m phonebank drill $(ARGS)
+
+bench: $(V)/run .venv-bench/bench ## what sending costs beside other ways; ARGS=peers for one part (docs/benchmarks.md)
+	@$(BIN)/python -m phonebank bench $(ARGS)
 
 check: $(V)/dev ## style, layers, migrations, deployment settings
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/djlint --quiet --lint phonebank/whatsappapi/templates phonebank/accounts/templates
+	@$(BIN)/djlint --quiet --lint phonebank/whatsappapi/templates phonebank/accounts/templates phonebank/audit/templates
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m phonebank makemigrations --check --dry-run
 	@PUBLIC_URL=https://phonebank.example $(BIN)/python -m phonebank check --deploy --fail-level WARNING
@@ -36,6 +39,9 @@ fmt: $(V)/dev ## rewrites to style
 lock: $(V)/dev ## new hashed locks that name no package index
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev pyproject.toml -o requirements-dev.lock
+
+lock-bench: $(V)/dev ## the same for the benchmark's opponents
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header bench/requirements.in -o bench/requirements.lock
 
 assets: ## copies the pinned front-end files (maintainers; needs npm)
 	@cd assets && npm ci --silent && $(PYTHON) vendor.py
@@ -50,4 +56,10 @@ $(V)/run: requirements.lock pyproject.toml
 $(V)/dev: requirements-dev.lock $(V)/run
 	@echo "Installing what development needs (once) ..."
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv-bench/bench: bench/requirements.lock $(V)/run
+	@test -x .venv-bench/bin/python || $(BIN)/python -m venv .venv-bench
+	@echo "Installing the benchmark's opponents (once) ..."
+	@.venv-bench/bin/python -m pip install --quiet --require-hashes -r bench/requirements.lock
 	@touch $@

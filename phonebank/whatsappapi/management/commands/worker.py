@@ -11,11 +11,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import OperationalError, close_old_connections
+from django.db import OperationalError, close_old_connections, connection
 
 from phonebank import jobs
+from phonebank.audit.origin import How, Origin, acting, current
 from phonebank.processes import Group, end_with_parent
+from phonebank.whatsappapi.dispatch.vitals import Vitals
 from phonebank.whatsappapi.dispatch.worker import Engine
+from phonebank.whatsappapi.models import WorkerReport
 from phonebank.whatsappapi.services import webhooks
 
 log = logging.getLogger("phonebank.worker")
@@ -30,12 +33,24 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, only: str | None = None, **options: Any) -> None:
         end_with_parent()
+        current.set(Origin(How.JOB))
+        let_go_of_locks()
         if only == "send":
             asyncio.run(send())
         elif only == "work":
             asyncio.run(work())
         else:
             both()
+
+
+def let_go_of_locks() -> None:
+    """A process that freezes or is cut off amid a transaction keeps its locks from all others for 3 s, not for ever.
+
+    And one that is cut off notices it: TCP would try again for a quarter of an hour.
+    """
+    options = connection.settings_dict.setdefault("OPTIONS", {})
+    options["options"] = f"{options.get('options', '')} -c idle_in_transaction_session_timeout=3s".strip()
+    options |= {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 
 
 def both() -> None:
@@ -63,8 +78,8 @@ def _part(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def standing() -> list[jobs.Standing]:
     """The jobs of the send process that must always exist: a driver for each shard, and the chores."""
     shards = [jobs.Standing("drive_shard", (("shard", shard),)) for shard in range(settings.SEND_SHARDS)]
-    chores = [jobs.Standing(name) for name in ("tend_campaigns", "reconcile", "look_after_sessions")]
-    return [*shards, *chores]
+    chores = ("tend_campaigns", "reconcile", "poll_deliveries", "look_after_sessions", "seal_audit")
+    return [*shards, *(jobs.Standing(name) for name in chores)]
 
 
 async def send() -> None:
@@ -107,9 +122,13 @@ async def work() -> None:
 
 def intake(stop: threading.Event) -> None:
     """Processes stored webhooks. Any number of workers may do so: rows are locked, merges are monotonic."""
+    vitals = Vitals(WorkerReport.Kind.WORK)
     while not stop.is_set():
         try:
-            if not webhooks.process_batch(limit=200):
+            with acting(How.WEBHOOK):
+                found = webhooks.process_batch(limit=200, vitals=vitals)
+            vitals.flush_now()
+            if not found:
                 stop.wait(0.1)
         except OperationalError as error:
             log.warning("Webhooks wait for the database (%s)", type(error).__name__)
