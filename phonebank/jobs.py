@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import connection, transaction
 from procrastinate import App, exceptions
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.utils import connector_params
@@ -31,7 +31,9 @@ def defer(name: str, *, lock: str | None = None, once: str | None = None, delay:
     if delay:
         options["schedule_in"] = {"seconds": delay}
     try:
-        app.configure_task(name, **options).defer(**args)
+        # A savepoint: the refusal of a second one must not end the caller's transaction.
+        with transaction.atomic():
+            app.configure_task(name, **options).defer(**args)
     except exceptions.AlreadyEnqueued:
         return False
     return True

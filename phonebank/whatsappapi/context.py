@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from phonebank.accounts.services import signup_is_open
+from phonebank.whatsappapi.services.operations import stopped
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
@@ -17,4 +18,5 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "theme_choice": theme if theme in {"light", "dark"} else "system",
         "has_mail": bool(settings.EMAIL_URL),
         "signup_is_open": signup_is_open,  # asked only where a template names it
+        "stopped": stopped,
     }

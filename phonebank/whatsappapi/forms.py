@@ -11,8 +11,34 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from phonebank.accounts.models import User
-from phonebank.whatsappapi.models import Campaign, Contact, ContactList, GatewayAccount, WaSenderSession
+from phonebank.whatsappapi.models import (
+    Campaign,
+    Contact,
+    ContactList,
+    GatewayAccount,
+    SessionGroup,
+    WaSenderSession,
+)
 from phonebank.whatsappapi.services.phones import to_e164
+
+PROTECTION = "WaSender then lets one message out every 5 seconds. Leave it on for young numbers."
+LOGGING = (
+    "WaSender keeps what was sent over it. Off: after a lost connection Phonebank cannot find out whether a message "
+    "went out, and asks you."
+)
+
+
+def daily_limit_field() -> forms.IntegerField:
+    """Its help text and upper end are the plan's: see `_within_plan`."""
+    return forms.IntegerField(min_value=1, max_value=1_000_000, required=False, label="Messages a day")
+
+
+def _within_plan(field: forms.Field, most: int | None) -> None:
+    if most is None:
+        field.help_text = "Empty: no limit."
+        return
+    field.help_text = f"Up to {most:,}, which your plan allows. Empty: just that."
+    field.widget.attrs["max"] = most
 
 
 class CreateSessionForm(forms.Form):
@@ -27,29 +53,21 @@ class CreateSessionForm(forms.Form):
         widget=forms.TextInput(attrs={"inputmode": "tel", "autocomplete": "off"}),
     )
     is_default = forms.BooleanField(required=False, label="Use this session when none is chosen")
-    daily_limit = forms.IntegerField(
-        min_value=1,
-        max_value=1_000_000,
-        required=False,
-        label="Messages a day",
-        help_text="Empty: what the plan allows.",
-    )
+    daily_limit = daily_limit_field()
     account_protection = forms.BooleanField(
-        required=False,
-        initial=True,
-        label="Account protection",
-        help_text="WaSender then lets one message out every 5 seconds. Leave it on for young numbers.",
+        required=False, initial=True, label="Account protection", help_text=PROTECTION
     )
     log_messages = forms.BooleanField(
-        required=False,
-        initial=True,
-        label="Message log at the gateway",
-        help_text="Lets Phonebank find out what became of a message after a lost connection. Leave it on.",
+        required=False, initial=True, label="Message log at the gateway", help_text=LOGGING
     )
 
-    def __init__(self, *args: Any, accounts: QuerySet[GatewayAccount], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, accounts: QuerySet[GatewayAccount], most_a_day: int | None, example: str, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.fields["account"].queryset = accounts
+        self.fields["name"].widget.attrs["placeholder"] = example
+        _within_plan(self.fields["daily_limit"], most_a_day)
 
     def clean_phone_number(self) -> str:
         try:
@@ -58,20 +76,27 @@ class CreateSessionForm(forms.Form):
             raise ValidationError(str(error)) from error
 
 
+WHERE = [
+    ("here", "Remove it here only: WaSender keeps it, and its phone stays linked"),
+    ("gateway", "Delete it at WaSender too: its phone is unlinked"),
+]
+WHERE_MANY = [
+    ("here", "Remove them here only: WaSender keeps them, and their phones stay linked"),
+    ("gateway", "Delete them at WaSender too: their phones are unlinked"),
+]
+RADIOS = {"class": "form-check-input"}
+
+
 class DeleteSessionForm(forms.Form):
     """Deleting asks for the name in the person's own typing."""
 
     typed = forms.CharField(max_length=60, widget=forms.TextInput(attrs={"autocomplete": "off"}))
-    at_gateway = forms.BooleanField(
-        required=False,
-        initial=True,
-        label="Delete it at the gateway too",
-        help_text="Otherwise it stays in WaSender's list.",
-    )
+    where = forms.ChoiceField(choices=WHERE, widget=forms.RadioSelect(attrs=RADIOS), label="Where")
 
     def __init__(self, *args: Any, wa_session: WaSenderSession, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.name = wa_session.session_name
+        self.fields["where"].initial = "here" if wa_session.adopted_at or wa_session.wasender_id is None else "gateway"
         self.fields["typed"].label = f"Type {self.name} to confirm"
 
     def clean_typed(self) -> str:
@@ -79,6 +104,88 @@ class DeleteSessionForm(forms.Form):
         if typed.strip().casefold() != self.name.strip().casefold():
             raise ValidationError("This is not the session's name. Nothing was deleted.")
         return typed
+
+
+class BulkForm(forms.Form):
+    """Agreeing to an act on many sessions. Deleting asks for their number in the person's own typing."""
+
+    confirmed = forms.IntegerField(min_value=1, widget=forms.HiddenInput)
+    typed = forms.CharField(
+        max_length=9, required=False, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "numeric"})
+    )
+    where = forms.ChoiceField(choices=WHERE_MANY, required=False, widget=forms.RadioSelect(attrs=RADIOS), label="Where")
+
+    def __init__(self, *args: Any, count: int, is_deletion: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.count = count
+        if is_deletion:
+            self.fields["typed"].required = self.fields["where"].required = True
+            self.fields["typed"].label = f"Type {count} to confirm"
+        else:
+            del self.fields["typed"], self.fields["where"]
+
+    def clean_confirmed(self) -> int:
+        if self.cleaned_data["confirmed"] != self.count:
+            raise ValidationError(f"Meanwhile it would be {self.count:,} sessions. Nothing was done; look again.")
+        return self.count
+
+    def clean_typed(self) -> str:
+        if self.cleaned_data["typed"].strip() != str(self.count):
+            raise ValidationError("This is not their number. Nothing was deleted.")
+        return self.cleaned_data["typed"]
+
+
+class SessionSettingsForm(forms.Form):
+    """What a person may change of a session, and the groups it is in."""
+
+    name = forms.CharField(max_length=60)
+    daily_limit = daily_limit_field()
+    account_protection = forms.BooleanField(required=False, label="Account protection", help_text=PROTECTION)
+    log_messages = forms.BooleanField(required=False, label="Message log at the gateway", help_text=LOGGING)
+    groups = forms.ModelMultipleChoiceField(
+        SessionGroup.objects.none(), to_field_name="public_id", widget=forms.CheckboxSelectMultiple, required=False
+    )
+
+    def __init__(self, *args: Any, wa_session: WaSenderSession, most_a_day: int | None, **kwargs: Any) -> None:
+        initial = {
+            "name": wa_session.session_name,
+            "daily_limit": wa_session.daily_limit,
+            "account_protection": wa_session.account_protection,
+            "log_messages": wa_session.log_messages,
+            "groups": [one.public_id for one in wa_session.groups.all()],
+        }
+        super().__init__(*args, initial=initial, **kwargs)
+        self.fields["groups"].queryset = SessionGroup.objects.visible_to(wa_session.user)
+        _within_plan(self.fields["daily_limit"], most_a_day)
+
+
+class TestMessageForm(forms.Form):
+    """To the owner's own linked numbers only."""
+
+    to = forms.ChoiceField(label="To")
+    body = forms.CharField(
+        max_length=4096, label="Message", widget=forms.Textarea(attrs={"rows": 2, "dir": "auto"}), strip=True
+    )
+
+    def __init__(self, *args: Any, numbers: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["to"].choices = numbers
+
+
+class GroupForm(forms.Form):
+    name = forms.CharField(max_length=60)
+    colour = forms.ChoiceField(choices=SessionGroup.Colour.choices, widget=forms.RadioSelect, initial="blue")
+    wa_sessions = forms.ModelMultipleChoiceField(
+        WaSenderSession.objects.none(),
+        to_field_name="public_id",
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        label="Sessions",
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["wa_sessions"].queryset = WaSenderSession.objects.visible_to(user)
 
 
 def countries() -> list[tuple[str, str]]:
@@ -112,14 +219,72 @@ class ImportForm(forms.Form):
         return file
 
 
-class GatewayForm(forms.Form):
-    name = forms.CharField(max_length=60, required=False, help_text="Such as: Shop account.")
-    token = forms.CharField(
+def token_field() -> forms.CharField:
+    return forms.CharField(
         max_length=500,
         label="Personal access token",
         help_text="From wasenderapi.com, Settings, Personal access tokens. Stored encrypted, never shown again.",
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
     )
+
+
+class GatewayForm(forms.Form):
+    name = forms.CharField(max_length=60, required=False, help_text="Such as: Shop account.")
+    token = token_field()
+    for_others = forms.BooleanField(
+        required=False,
+        label="For the whole installation",
+        help_text="The operator's account: people use it once you grant it to them, and see only their own sessions.",
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not user.is_superuser:
+            del self.fields["for_others"]
+
+
+class TokenForm(forms.Form):
+    token = token_field()
+
+
+class GrantForm(forms.Form):
+    """Who may create sessions on an operator's account."""
+
+    granted_to = forms.ModelMultipleChoiceField(
+        User.objects.filter(is_active=True).order_by("email"),
+        to_field_name="public_id",
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        label="People",
+    )
+
+
+class RemoveAccountForm(forms.Form):
+    """Removing asks for the account's name in the person's own typing."""
+
+    typed = forms.CharField(max_length=60, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+    def __init__(self, *args: Any, account: GatewayAccount, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.name = account.name
+        self.fields["typed"].label = f"Type {self.name} to confirm"
+
+    def clean_typed(self) -> str:
+        typed = self.cleaned_data["typed"]
+        if typed.strip().casefold() != self.name.strip().casefold():
+            raise ValidationError("This is not the account's name. Nothing was removed.")
+        return typed
+
+
+class AdoptForm(forms.Form):
+    """Numbers of sessions at the gateway, as listed there a moment ago."""
+
+    chosen = forms.TypedMultipleChoiceField(coerce=int, widget=forms.CheckboxSelectMultiple, label="Sessions")
+
+    def __init__(self, *args: Any, listed: list[int], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["chosen"].choices = [(str(number), str(number)) for number in listed]
+        self.fields["chosen"].error_messages["required"] = "Choose at least one session."
 
 
 class SendCampaignForm(forms.Form):

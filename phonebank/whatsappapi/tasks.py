@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 
 from procrastinate import JobContext
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import AlreadyEnqueued
 
-from phonebank.whatsappapi.dispatch import deal, reconcile, tend
-from phonebank.whatsappapi.services import campaigns, failures, optout, sessions
+from phonebank import jobs
+from phonebank.audit import chain
+from phonebank.whatsappapi.dispatch import deal, poll, reconcile, tend
+from phonebank.whatsappapi.models import ApiAnswer
+from phonebank.whatsappapi.services import (
+    brakes,
+    bulk,
+    campaigns,
+    erasure,
+    health,
+    imports,
+    optout,
+    runs,
+    session_history,
+    sessions,
+    single,
+)
 
+log = logging.getLogger(__name__)
 DRIVE = 10.0  # seconds that a job drives its shard before its successor may run elsewhere
 
 
@@ -29,6 +46,8 @@ def tend_campaigns(context: JobContext) -> None:
     end = time.monotonic() + DRIVE
     stop = context.additional_context["stop"]
     while time.monotonic() < end and not stop.is_set():
+        runs.start_due()
+        brakes.look()
         if not tend.tend():
             stop.wait(0.3)
 
@@ -44,6 +63,17 @@ def reconcile_unknown(context: JobContext) -> None:
         stop.wait(1.0)
 
 
+@app.task(name="poll_deliveries", queue="chores", pass_context=True)
+def poll_deliveries(context: JobContext) -> None:
+    """Asks about deliveries that no webhook reported, for some seconds."""
+    end = time.monotonic() + DRIVE
+    stop = context.additional_context["stop"]
+    while time.monotonic() < end and not stop.is_set():
+        poll.sweep_at_times()
+        if not poll.poll():
+            stop.wait(1.0)
+
+
 @app.task(name="look_after_sessions", queue="chores", pass_context=True)
 def look_after_sessions(context: JobContext) -> None:
     """Polls statuses, finds lost intents and people behind LIDs, opens new days; for some seconds."""
@@ -53,11 +83,32 @@ def look_after_sessions(context: JobContext) -> None:
         sessions.poll_statuses()
         sessions.recheck_refused()
         sessions.reconcile_intents()
+        session_history.notice_changes()
+        single.tidy_singles()
         optout.resolve_lids()
-        failures.confirm_failures()
         tend.reset_usage()
+        tend.mark_surplus()
         campaigns.finish_what_was_begun()
+        imports.finish_what_was_begun()
+        bulk.finish_what_was_begun()
+        health.weigh()
+        ApiAnswer.objects.expired().delete()
         stop.wait(2.0)
+
+
+@app.task(name="seal_audit", queue="chores", pass_context=True)
+def seal_audit(context: JobContext) -> None:
+    """Seals what was recorded, each second, for some seconds."""
+    end = time.monotonic() + DRIVE
+    stop = context.additional_context["stop"]
+    while time.monotonic() < end and not stop.is_set():
+        try:
+            while chain.seal() == chain.BATCH:
+                pass
+            stop.wait(1.0)
+        except chain.ChainBroken as error:
+            log.error("%s Nothing more is sealed; see `phonebank audit verify`.", error)
+            stop.wait(60.0)
 
 
 @app.task(name="deal_campaign", queue="work")
@@ -75,7 +126,34 @@ async def _again(context: JobContext, **args: int) -> None:
         await task.defer_async(**args)
 
 
+@app.task(name="share_campaign", queue="work")
+def share_campaign(campaign: int, session: int) -> None:
+    """Deals a session that joined a running campaign its part."""
+    runs.share(campaign, session)
+
+
 @app.task(name="cancel_rows", queue="work")
 def cancel_rows(campaign: int) -> None:
     """Cancels the rows of a cancelled campaign."""
     campaigns.cancel_rows(campaign)
+
+
+@app.task(name="run_bulk", queue="work", pass_context=True)
+def run_bulk(context: JobContext, user: int) -> None:
+    """Goes on with a person's bulk actions for some seconds, then makes room for other work."""
+    wait = bulk.run(user, time.monotonic() + DRIVE, context.additional_context["stop"])
+    if wait is not None:
+        bulk.go_on(user, wait)
+
+
+@app.task(name="import_contacts", queue="work", pass_context=True)
+def import_contacts(context: JobContext, job: int) -> None:
+    """Imports a file chunk by chunk; started again it goes on where it stopped."""
+    imports.run(job, is_over=context.additional_context["stop"].is_set)
+
+
+@app.task(name="erase_person", queue="work")
+def erase_person(contact: int) -> None:
+    """Erases what is left of a person, now or when nothing of theirs is under way any more."""
+    if not erasure.finish(contact):
+        jobs.defer("erase_person", lock=f"erase:{contact}", delay=erasure.AGAIN, contact=contact)

@@ -225,6 +225,19 @@ def test_two_workers_find_one_person_below_the_cap_once(bench: Bench) -> None:
     assert Message.objects.get(campaign__lanes__session=two).state == "queued"
 
 
+def test_a_person_under_review_waits_and_is_not_skipped(bench: Bench) -> None:
+    session = bench.session()
+    people = bench.people(2)
+    phone = people.contacts.order_by("pk")[0].phone
+    held = Suppression.objects.create(user=bench.user, phone=phone, reason="review")
+    campaign = bench.campaign(people, [session])
+    assert len(bench.claim(9)) == 1
+    assert bench.states(campaign) == {"queued": 1, "sending": 1}
+    Suppression.objects.filter(pk=held.pk).update(lifted_at=timezone.now())
+    due()
+    assert [one.phone for one in bench.claim(9)] == [phone]
+
+
 def test_a_window_that_is_closed_stops_campaigns_alone(bench: Bench) -> None:
     session = bench.session()
     now = timezone.now()

@@ -99,7 +99,6 @@ def link_session(scene: Scene, ana: Visitor, name: str, number: str) -> None:
     page.get_by_role("link", name="Add new session").click()
     page.get_by_label("Phone number").fill(number)
     page.get_by_label(re.compile("^Name")).fill(name)
-    page.get_by_text("Limits and safety").click()
     page.get_by_label("Account protection").uncheck()
     ana.press("Create and show the code")
     expect(page.get_by_role("img", name="QR code for linking this session").locator("svg")).to_be_visible()
@@ -118,16 +117,19 @@ def import_people(ana: Visitor) -> None:
     lines += ["hello,Nobody,Boston", f"{PEOPLE[0]},Twice,Boston", "+1 646,Short,Boston"]
     page = ana.goto("/whatsappapi/contacts/import/")
     page.get_by_label("List").fill("Regulars")
-    page.get_by_label("CSV file").set_input_files(
+    page.locator("#id_file").set_input_files(
         {"name": "people.csv", "mimeType": "text/csv", "buffer": "\n".join(["phone,name,city", *lines]).encode()}
     )
+    ana.press("Continue")
+    expect(page.get_by_text(PEOPLE[0]).first).to_be_visible()
     page.get_by_label("How did these people agree?").fill("Form at the counter")
-    ana.press("Import")
-    expect(page.get_by_role("heading", name="Regulars: 60 people imported")).to_be_visible()
+    page.get_by_label("I declare that each of them agreed").check()
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_role("heading", name="60 people imported")).to_be_visible()
     for line, why in ((62, "hello"), (63, "The same number as in line 2."), (64, "+1 646")):
         row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=str(line), exact=True))
         expect(row).to_contain_text(why)
-    for number, what in (("60 of 63", "lines imported"), ("1", "twice in the file"), ("2", "not a phone number")):
+    for number, what in (("60 of 63", "lines imported"), ("1", "twice in the file"), ("2", "not usable")):
         expect(page.locator(".card-body", has_text=what)).to_contain_text(number)
 
 

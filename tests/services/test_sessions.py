@@ -168,6 +168,21 @@ def test_an_intent_that_came_to_nothing_is_removed(user: User, box: GatewayAccou
     assert Event.objects.filter(verb="session.intent_removed").count() == 1
 
 
+def test_there_is_one_default_while_and_after_a_creation_fails(
+    user: User, box: GatewayAccount, sandbox: Sandbox
+) -> None:
+    """A first session in doubt is the default already; when it comes to nothing the next one is."""
+    sandbox.fault("drop", "create", next=1, accept=False)
+    with pytest.raises(ServiceError):
+        create(user, box)
+    doubtful = WaSenderSession.objects.get()
+    assert doubtful.is_default
+    other = create(user, box, 3)
+    age(doubtful, 6)
+    sessions.reconcile_intents()
+    assert list(WaSenderSession.objects.filter(is_default=True)) == [other]
+
+
 def test_an_intent_whose_number_exists_under_another_name_is_reported(
     user: User, box: GatewayAccount, sandbox: Sandbox
 ) -> None:

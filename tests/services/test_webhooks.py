@@ -25,9 +25,10 @@ from phonebank.whatsappapi.models import (
     Message,
     Suppression,
     WaSenderSession,
+    Watch,
     WebhookEvent,
 )
-from phonebank.whatsappapi.services import inbound, webhooks
+from phonebank.whatsappapi.services import inbound, intake, webhooks
 from tests.services.conftest import KEY, SECRET, make_session
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,22 +38,19 @@ OTHER_KEY, OTHER_SECRET = "d4" * 32, "beef" * 8
 
 @pytest.fixture(autouse=True)
 def _no_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "_backlog", webhooks._Backlog())
+    monkeypatch.setattr(intake, "_backlog", intake._Backlog())
 
 
 def receive(
     row: WaSenderSession, event: str = "session.status", data: Any = None, *, secret: str = SECRET, token: str = "",
-    key: Any = KEY, raw: bytes | None = None, user_id: object = None, at: float | None = None,
-) -> webhooks.Answer:  # fmt: skip
+    key: Any = KEY, raw: bytes | None = None, user_id: Any = None, at: float | None = None,
+) -> intake.Answer:  # fmt: skip
     body: dict[str, Any] = {"event": event, "data": data or {}, "timestamp": int((at or time.time()) * 1000)}
     if key is not None:
         body["sessionId"] = key
-    return webhooks.receive(
-        user_id=user_id or row.user.public_id,
-        token=token,
-        headers={"X-Webhook-Signature": secret},
-        body=raw if raw is not None else json.dumps(body).encode(),
-    )
+    raw = raw if raw is not None else json.dumps(body).encode()
+    [answer] = intake.receive([intake.Delivery(user_id or row.user.public_id, token, secret, raw)])
+    return answer
 
 
 def update(msg_id: int | None, status: int, key_id: str = "3EB0AA", phone: str = PERSON) -> dict[str, Any]:
@@ -85,7 +83,7 @@ def states() -> list[str]:
 
 
 def test_a_delivery_is_kept_once_without_its_key_in_few_statements(linked: WaSenderSession) -> None:
-    webhooks._backlog.is_full()
+    intake._backlog.is_full()
     with CaptureQueriesContext(
         connection,
     ) as queries:
@@ -129,12 +127,12 @@ def test_what_is_put_aside_raises_one_alert(linked: WaSenderSession) -> None:
     ],
 )  # fmt: skip
 def test_the_wrong_secret_user_or_token_is_refused_alike(linked: WaSenderSession, change: dict[str, Any]) -> None:
-    assert receive(linked, **change) == webhooks.REFUSED
+    assert receive(linked, **change) == intake.REFUSED
     assert not WebhookEvent.objects.exists()
 
 
 def test_a_foreign_users_secret_is_refused(linked: WaSenderSession, stranger: User) -> None:
-    assert receive(linked, user_id=stranger.public_id) == webhooks.REFUSED
+    assert receive(linked, user_id=stranger.public_id) == intake.REFUSED
 
 
 def test_the_token_of_the_new_address(linked: WaSenderSession) -> None:
@@ -151,6 +149,17 @@ def test_the_session_is_known_by_key_number_old_key_or_secret_alone(linked: WaSe
     WaSenderSession.objects.update(previous_key_until=timezone.now() - timedelta(seconds=1))
     assert receive(linked, key=KEY, at=3).status == 403
     assert states() == ["new"] * 4 + ["quarantined"]
+
+
+def test_the_old_secret_holds_for_a_day(linked: WaSenderSession) -> None:
+    linked.set_webhook_secret(SECRET)  # the same again is no change
+    assert linked.previous_secret_digest == ""
+    linked.set_webhook_secret(OTHER_SECRET)
+    linked.save()
+    assert receive(linked, at=1).status == receive(linked, secret=OTHER_SECRET, at=2).status == 200
+    assert [one.note for one in WebhookEvent.objects.order_by("pk")] == ["previous secret", ""]
+    WaSenderSession.objects.update(previous_secret_until=timezone.now() - timedelta(seconds=1))
+    assert receive(linked, at=3) == intake.REFUSED
 
 
 def test_a_key_nobody_knows_may_be_our_own_new_one(linked: WaSenderSession) -> None:
@@ -188,8 +197,8 @@ def test_a_deleted_session_is_gone_and_a_disabled_user_is_not(linked: WaSenderSe
 
 
 def test_a_full_inbox_asks_to_come_back(linked: WaSenderSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "BACKLOG_MAX", 1)
-    monkeypatch.setattr(webhooks, "BACKLOG_EVERY", 0)
+    monkeypatch.setattr(intake, "BACKLOG_MAX", 1)
+    monkeypatch.setattr(intake, "BACKLOG_EVERY", 0)
     assert [receive(linked, at=n).status for n in (1, 2, 3)] == [200, 200, 503]
 
 
@@ -271,13 +280,22 @@ def test_after_72_hours_waiting_ends(linked: WaSenderSession) -> None:
     assert event.state == "done" and "72 hours" in event.note
 
 
-def test_an_error_status_changes_nothing_before_a_poll(sent: Message, linked: WaSenderSession) -> None:
+def test_an_error_status_changes_nothing_and_has_the_gateway_asked_at_once(
+    sent: Message, linked: WaSenderSession
+) -> None:
     receive(linked, "messages.update", update(77, 0))
     settle()
     sent.refresh_from_db()
     event = WebhookEvent.objects.get()
-    assert sent.state == "accepted" and event.state == "unmatched" and event.note == webhooks.TO_CONFIRM
-    assert event.msg_id == 77 and event.due_at > timezone.now() + timedelta(hours=71)
+    assert sent.state == "accepted" and event.state == "done" and event.note == webhooks.TO_CONFIRM
+    assert event.msg_id == 77 and Watch.objects.get().attempt_id == sent.attempt
+    assert Watch.objects.get().due_at < timezone.now()
+
+
+def test_an_error_status_of_nobody_waits_like_any_other(linked: WaSenderSession) -> None:
+    receive(linked, "messages.update", update(78, 0))
+    settle()
+    assert states() == ["unmatched"] and not Watch.objects.exists()
 
 
 def test_a_failure_without_an_id_is_a_note_without_the_number(linked: WaSenderSession) -> None:

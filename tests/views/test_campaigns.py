@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 
 from phonebank.whatsappapi.models import Campaign, CampaignCount, Contact, Message, Suppression
 from phonebank.whatsappapi.views.tallies import PARTS, WORDS, tally
@@ -164,13 +163,3 @@ def test_people_are_filtered_and_found(desk: Desk) -> None:
     assert people(desk, campaign, q=rows[7].phone[-6:]) == [rows[7].phone]
     assert people(desk, campaign, q="no such person") == []
     assert len(people(desk, campaign, state="nonsense")) == 12
-
-
-def test_an_import_reports_line_by_line(desk: Desk) -> None:
-    file = SimpleUploadedFile("people.csv", b"phone,name\n+12125550101,Ana\n+12125550101,Ana\nhello,Ben\n")
-    form = {"list_name": "Fair", "file": file, "consent_source": "Ticked at the stand", "country": ""}
-    page = desk.client.post("/whatsappapi/contacts/import/", form)
-    report = page.context["report"]
-    assert (report.total, report.valid, report.duplicate, report.invalid) == (3, 1, 1, 1)
-    assert "hello" in page.text
-    assert desk.client.post("/whatsappapi/contacts/import/", {"list_name": "Fair"}).status_code == 422

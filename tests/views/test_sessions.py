@@ -89,9 +89,9 @@ def test_deleting_asks_for_the_name(live: Desk) -> None:
     create(live)
     row = WaSenderSession.objects.get()
     url = f"/whatsappapi/sessions/{row.public_id}/delete/"
-    assert live.client.post(url, {"typed": "Back"}).status_code == 422
+    assert live.client.post(url, {"typed": "Back", "where": "gateway"}).status_code == 422
     assert WaSenderSession.objects.alive().exists()
-    assert live.client.post(url, {"typed": "front", "at_gateway": "on"}).status_code == 302
+    assert live.client.post(url, {"typed": "front", "where": "gateway"}).status_code == 302
     assert not WaSenderSession.objects.alive().exists()
 
 

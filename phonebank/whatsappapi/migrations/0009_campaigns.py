@@ -25,9 +25,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="campaign",
             name="pace",
-            field=models.PositiveIntegerField(
-                blank=True, help_text="Messages a minute and session at most", null=True
-            ),
+            field=models.PositiveIntegerField(blank=True, help_text="Messages a minute and session at most", null=True),
         ),
         migrations.AddField(
             model_name="campaign",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from phonebank.whatsappapi.models.bulk import BulkAction, BulkResult, SessionDoubt
 from phonebank.whatsappapi.models.api import ApiAnswer, ApiMessage, ApiUsage
+from phonebank.whatsappapi.models.bulk import BulkAction, BulkResult, SessionDoubt
 from phonebank.whatsappapi.models.campaigns import Campaign, CampaignCount, CampaignSession
 from phonebank.whatsappapi.models.contacts import (
     ConsentRecord,

@@ -1,10 +1,9 @@
-"""Contacts come in by CSV: checked row by row, stored all or none, sendable only with a source of consent."""
+"""Contacts and their lists: by hand and by a small file. Large files come in by services/imports.py."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -12,49 +11,31 @@ from django.db import connection, transaction
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
-from phonebank.whatsappapi.models import ContactList
-from phonebank.whatsappapi.services.csv_files import FileProblem, Table, open_table, plain
+from phonebank.whatsappapi.models import ConsentRecord, Contact, ContactList, ContactTag
+from phonebank.whatsappapi.models.contacts import unlock_ledger
+from phonebank.whatsappapi.services import import_sql as sql
+from phonebank.whatsappapi.services.columns import (
+    KNOWN,
+    NAME_MAX,
+    Layout,
+    Person,
+    named_columns,
+    read_row,
+    refuse_twins,
+)
+from phonebank.whatsappapi.services.csv_files import FileProblem, Table, open_table
+from phonebank.whatsappapi.services.erasure import erased_numbers
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.phones import time_zone_of, to_e164
 
 ROWS_REPORTED = 1000
-VALUE_MAX = 1000  # characters of one cell
-NAME_MAX = 120
-
-# Headers by what they hold, best first.
-_ALIASES = {
-    "phone": (
-        "phone phonenumber whatsapp whatsappnumber mobile mobilenumber mobilephone cell cellphone msisdn "
-        "telephone telephonenumber tel number contactnumber primaryphone phone1value telefono teléfono "
-        "móvil movil celular numero número numerodetelefono númerodeteléfono telefone telemovel telemóvel "
-        "téléphone portable numérodetéléphone telefon telefonnummer handy handynummer rufnummer cellulare "
-        "telefoon telefoonnummer mobiel gsm numer nummer телефон номер номертелефона هاتف جوال رقمالهاتف "
-        "טלפון 电话 手机 手机号 電話 電話番号 전화번호 휴대폰 फोन nohp nomor simu"
-    ),
-    "name": (
-        "name fullname contactname displayname firstname nombre nombrecompleto nom nomcomplet prénom nome "
-        "nomecompleto vorname naam voornaam имя фио imię isim ad الاسم اسم שם 姓名 名前 氏名 이름 नाम nama jina"
-    ),
-    "consent": (
-        "consentsource optinsource sourceofconsent consent optin permission consentimiento consentimento "
-        "consentement einwilligung consenso toestemming согласие zgoda onay موافقة"
-    ),
-}
-ALIASES = {what: tuple(map(plain, names.split())) for what, names in _ALIASES.items()}
-# Line, phone, name, attributes as JSON, time zone, source of consent.
-Person = tuple[int, str, str, str, str, str]
-_encode = json.JSONEncoder(ensure_ascii=False).encode
-_KNOWN = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
-_NO = frozenset({"no", "n", "false", "0", "nein", "non", "nao", "não", "нет", "nie", "hayır", "لا", "否", "いいえ"})
-_YES = frozenset(
-    {"yes", "y", "true", "1", "x", "ok", "si", "sí", "sì", "ja", "oui", "sim", "да", "tak", "evet", "نعم", "是"}
-)
+ERASED = "This person had themselves erased. Only their own START brings them back."
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did. `total` rows are `valid` + `duplicate` + `invalid`; of the valid ones `no_consent` and
-    `suppressed` cannot be written to. `rows` names the first thousand that were left out: (line, reason, value)."""
+    """What an import did. `total` rows are `valid` + `duplicate` + `invalid` + `erased`; of the valid ones `no_consent`
+    and `suppressed` cannot be written to. `rows` names the first thousand that were left out: (line, reason, value)."""
 
     total: int = 0
     valid: int = 0
@@ -62,6 +43,7 @@ class ImportReport:
     invalid: int = 0
     no_consent: int = 0
     suppressed: int = 0
+    erased: int = 0
     new: int = 0
     updated: int = 0
     rows: list[tuple[int, str, str]] = field(default_factory=list)
@@ -69,16 +51,6 @@ class ImportReport:
     def leave_out(self, line: int, reason: str, value: str) -> None:
         if len(self.rows) < ROWS_REPORTED:
             self.rows.append((line, reason, value[:60]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Where in a row things stand."""
-
-    phone: int
-    name: int | None
-    consent: int | None
-    attributes: dict[int, str]
 
 
 def import_csv(
@@ -104,8 +76,10 @@ def import_csv(
         raise _refused(f"The file is larger than {settings.IMPORT_MAX_BYTES // 2**20} MB. Split it.", "too_large")
     report = ImportReport()
     try:
-        table = open_table(data, known=_KNOWN)
-        people = _people(table, _find_columns(table, columns or {}), country, consent_source, report)
+        table = open_table(data, known=KNOWN)
+        refuse_twins(table.headers)
+        at = named_columns(table.headers, columns or {})
+        people = _people(table, Layout(table.headers, **at, country=country, consent_source=consent_source), report)
         with transaction.atomic():
             contact_list, _ = ContactList.objects.get_or_create(user=actor, name=list_name)
             _store(people, actor, contact_list, hashlib.sha256(data).hexdigest(), report)
@@ -122,119 +96,205 @@ def _refused(text: str, code: str = "file") -> ServiceError:
     return ServiceError(f"{text} Nothing was imported.", code=code)
 
 
-def _find_columns(table: Table, columns: Mapping[str, str]) -> _Columns:
-    plains = [plain(header) for header in table.headers]
-    repeated = {one for one in plains if one and plains.count(one) > 1}
-    if repeated:
-        name = next(header for header in table.headers if plain(header) in repeated)
-        raise FileProblem(f"Two columns are named “{name}”. Rename one.")
-    at: dict[str, int | None] = {}
-    for what, aliases in ALIASES.items():
-        wanted = (plain(columns[what]),) if columns.get(what) else aliases
-        at[what] = next((plains.index(alias) for alias in wanted if alias in plains), None)
-        if columns.get(what) and at[what] is None:
-            raise FileProblem(f"There is no column “{columns[what]}”.")
-    if at["phone"] is None:
-        shown = ", ".join(f"“{header[:30]}”" for header in table.headers[:8])
-        raise FileProblem(f"No column holds phone numbers: the first line names {shown}. Name one of them “phone”.")
-    taken = set(at.values())
-    rest = {i: name[:60] for i, name in enumerate(table.headers) if name and i not in taken}
-    return _Columns(at["phone"], at["name"], at["consent"], rest)
-
-
-def _people(table: Table, at: _Columns, country: str, consent_source: str, report: ImportReport) -> Iterator[Person]:
+def _people(table: Table, layout: Layout, report: ImportReport) -> Iterator[Person]:
     """The valid rows, ready to be staged; the others go into the report."""
-    width = len(table.headers)
+    attributes = layout.attributes
     for line, cells in table.rows:
         report.total += 1
         try:
-            if any(cell.strip() for cell in cells[width:]):
-                raise ValueError("This line has more cells than the first one.")
-            cells = [cell.strip() for cell in cells[:width]] + [""] * (width - len(cells))
-            if any(len(cell) > VALUE_MAX for cell in cells):
-                raise ValueError(f"A cell has more than {VALUE_MAX} characters.")
-            phone = to_e164(cells[at.phone], country)
-            name = cells[at.name] if at.name is not None else ""
-            if len(name) > NAME_MAX:
-                raise ValueError(f"The name has more than {NAME_MAX} characters.")
+            yield read_row(line, cells, layout, attributes)
         except ValueError as error:
             report.invalid += 1
-            report.leave_out(line, str(error), cells[at.phone].strip() if at.phone < len(cells) else "")
-            continue
-        source = _source(cells[at.consent] if at.consent is not None else "", consent_source)
-        attributes = {header: cells[i] for i, header in at.attributes.items() if cells[i]}
-        yield line, phone, name, _encode(attributes), time_zone_of(phone), source
-
-
-def _source(cell: str, consent_source: str) -> str:
-    """How this person agreed; empty when the row says that they did not, or nothing says that they did."""
-    word = cell.casefold()
-    if word in _NO:
-        return ""
-    if not cell or (word in _YES and consent_source):
-        return consent_source
-    return f"consent column of the file: {cell}"[:200] if word in _YES else cell[:200]
-
-
-_STAGE = """
-CREATE TEMPORARY TABLE import_row (line int, phone text, name text, attributes jsonb, time_zone text, source text)
-ON COMMIT DROP
-"""
-_PEOPLE = """
-CREATE TEMPORARY TABLE import_person ON COMMIT DROP AS
-SELECT DISTINCT ON (r.phone) r.*, EXISTS (
-    SELECT 1 FROM whatsappapi_suppression s
-    WHERE s.user_id = %s AND s.phone = r.phone AND s.lifted_at IS NULL) AS is_suppressed
-FROM import_row r ORDER BY r.phone, r.line
-"""
-_DUPLICATES = """
-SELECT r.line, r.phone, p.line FROM import_row r JOIN import_person p ON p.phone = r.phone AND p.line <> r.line
-ORDER BY r.line LIMIT %s
-"""
-_UPSERT = """
-WITH up AS (
-  INSERT INTO whatsappapi_contact AS c
-    (public_id, user_id, phone, name, attributes, lid, time_zone, consent, created_at)
-  SELECT gen_random_uuid(), %(user)s, phone, name, attributes, '', time_zone,
-    CASE WHEN is_suppressed THEN 'withdrawn' WHEN source <> '' THEN 'granted' ELSE 'unknown' END, now()
-  FROM import_person ORDER BY phone
-  ON CONFLICT (user_id, phone) DO UPDATE SET
-    name = CASE WHEN excluded.name <> '' THEN excluded.name ELSE c.name END,
-    attributes = c.attributes || excluded.attributes,
-    time_zone = excluded.time_zone,
-    consent = CASE WHEN c.consent = 'withdrawn' OR excluded.consent = 'unknown' THEN c.consent ELSE excluded.consent END
-  RETURNING c.id, c.phone, c.consent, xmax = 0 AS is_new
-), listed AS (
-  INSERT INTO whatsappapi_contact_lists (contact_id, contactlist_id) SELECT id, %(list)s FROM up ON CONFLICT DO NOTHING
-), evidence AS (
-  INSERT INTO whatsappapi_consentrecord
-    (user_id, contact_id, status, source, wording, file_hash, recorded_by_id, recorded_at)
-  SELECT %(user)s, up.id, 'granted', p.source, '', %(hash)s, %(user)s, now()
-  FROM up JOIN import_person p ON p.phone = up.phone
-  WHERE up.consent = 'granted' AND p.source <> '' AND NOT EXISTS (
-    SELECT 1 FROM whatsappapi_consentrecord x
-    WHERE x.contact_id = up.id AND x.file_hash = %(hash)s AND x.source = p.source)
-)
-SELECT count(*), count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE consent = 'unknown'),
-  count(*) FILTER (WHERE consent = 'withdrawn') FROM up
-"""
+            report.leave_out(line, str(error), cells[layout.phone].strip() if layout.phone < len(cells) else "")
 
 
 def _store(
     people: Iterator[Person], actor: User, contact_list: ContactList, file_hash: str, report: ImportReport
 ) -> None:
     """Inside the caller's transaction, in as many statements for one person as for a million."""
+    is_erased = erased_numbers(actor)
     with connection.cursor() as cursor:
-        cursor.execute(_STAGE)
-        with cursor.copy("COPY import_row (line, phone, name, attributes, time_zone, source) FROM STDIN") as copy:
+        cursor.execute(sql.STAGE)
+        with cursor.copy(sql.STAGED) as copy:
             for person in people:
-                copy.write_row(person)
-        cursor.execute(_PEOPLE, [actor.pk])
-        cursor.execute("ANALYZE import_row, import_person")
-        cursor.execute(_DUPLICATES, [ROWS_REPORTED])
+                if is_erased(person[1]):
+                    report.erased += 1
+                    report.leave_out(person[0], ERASED, "")
+                else:
+                    copy.write_row(person)
+        cursor.execute(sql.PEOPLE, [actor.pk, actor.pk])
+        cursor.execute(sql.ANALYZE)
+        cursor.execute(sql.DUPLICATES, [ROWS_REPORTED])
         for line, phone, first in cursor.fetchall():
             report.leave_out(line, f"The same number as in line {first}.", phone)
-        cursor.execute(_UPSERT, {"user": actor.pk, "list": contact_list.pk, "hash": file_hash})
-        report.valid, report.new, report.no_consent, report.suppressed = cursor.fetchone()
+        people_of = {"user": actor.pk, "actor": actor.pk, "list": contact_list.pk, "tags": []}
+        cursor.execute(sql.WRITE, people_of | {"hash": file_hash, "wording": ""})
+        report.valid, report.new, unknown, refused = cursor.fetchone()
+    report.no_consent, report.suppressed = len(unknown), len(refused)
     report.updated = report.valid - report.new
-    report.duplicate = report.total - report.invalid - report.valid
+    report.duplicate = report.total - report.invalid - report.erased - report.valid
+
+
+# --- by hand ---------------------------------------------------------------------------------------------------------
+
+
+def add_contact(
+    *, actor: User, phone: str, name: str = "", lists: Iterable[ContactList] = (), tags: Iterable[str] = ()
+) -> Contact:
+    """A new contact without consent. A number that is known already is refused: two rows would be one person."""
+    number = _number(phone)
+    if erased_numbers(actor)(number):
+        raise ServiceError(f"{ERASED} Nothing was added.", code="erased")
+    with transaction.atomic():
+        made, is_new = Contact.objects.get_or_create(
+            user=actor, phone=number, defaults={"name": _name(name), "time_zone": time_zone_of(number)}
+        )
+        if not is_new:
+            raise ServiceError("You have a contact with this number already. Nothing was added.", code="known")
+        _mark(made, actor, lists, tags)
+        record(actor=actor, verb="contact.added", target=made)
+    return made
+
+
+def edit_contact(
+    *,
+    actor: User,
+    contact: Contact,
+    phone: str,
+    name: str,
+    attributes: Mapping[str, str],
+    lists: Iterable[ContactList],
+    tags: Iterable[str],
+) -> Contact:
+    """Changes a contact. With another contact's number the two become one (`merge`); returns the one that is left."""
+    number = _number(phone)
+    cleaned = {key.strip()[:60]: value.strip()[:1000] for key, value in attributes.items() if key.strip()}
+    with transaction.atomic():
+        mine = Contact.objects.select_for_update(no_key=True).get(pk=contact.pk)
+        twin = Contact.objects.filter(user=contact.user, phone=number).exclude(pk=mine.pk).first()
+        if number != mine.phone and twin is None:
+            if erased_numbers(contact.user)(number):
+                raise ServiceError(f"{ERASED} Nothing was changed.", code="erased")
+            # What was known of the old number says nothing about the new one.
+            mine.lid, mine.last_session, mine.time_zone = "", None, time_zone_of(number)
+            mine.phone = number
+            if mine.consent == Contact.Consent.GRANTED:
+                mine.consent = Contact.Consent.UNKNOWN
+                ConsentRecord.objects.create(
+                    user=mine.user, contact=mine, status=mine.consent, source="the number changed", recorded_by=actor
+                )
+        mine.name, mine.attributes = _name(name), {key: value for key, value in cleaned.items() if value}
+        mine.save(update_fields=["phone", "name", "attributes", "lid", "last_session", "time_zone", "consent"])
+        _mark(mine, actor, lists, tags, is_all=True)
+        record(actor=actor, verb="contact.edited", target=mine)
+        return merge(actor=actor, contact=mine, into=twin) if twin is not None else mine
+
+
+def merge(*, actor: User, contact: Contact, into: Contact) -> Contact:
+    """Makes two contacts one, the one whose number is kept: `into`. Where both have a value, its own wins.
+
+    Consent belongs to a number, so `into` keeps its own ledger, with a note that names what the other's said.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        pair = {
+            one.pk: one
+            for one in Contact.objects.select_for_update(no_key=True)
+            .filter(pk__in=(contact.pk, into.pk), user=into.user)
+            .order_by("user", "phone")
+        }
+        if len(pair) < 2:
+            raise ServiceError("One of the two is gone by now; nothing was changed.", code="gone")
+        gone, kept = pair[contact.pk], pair[into.pk]
+        cursor.execute(_DEALS, [kept.user_id])  # a deal must not write a row for somebody who goes away meanwhile
+        kept.name = kept.name or gone.name
+        kept.attributes = gone.attributes | kept.attributes
+        kept.save(update_fields=["name", "attributes"])
+        kept.lists.add(*gone.lists.all())
+        kept.tags.add(*gone.tags.all())
+        gone.messages.exclude(state="queued").update(contact=kept)  # those that wait had the other number's consent
+        gone.inbound_messages.update(contact=kept)
+        said = "; ".join(f"{one.status}: {one.source}" for one in gone.consent_records.order_by("id"))
+        ConsentRecord.objects.create(
+            user=kept.user,
+            contact=kept,
+            status=kept.consent,
+            source="another contact of the same person was merged into this one",
+            wording=f"The ledger of the other said: {said}" if said else "",
+            recorded_by=actor,
+        )
+        unlock_ledger()
+        gone.delete()
+        record(actor=actor, verb="contact.merged", target=kept)
+    return kept
+
+
+_DEALS = """
+SELECT id FROM whatsappapi_campaign WHERE user_id = %s AND state = 'dealing' ORDER BY id FOR NO KEY UPDATE
+"""
+
+
+def _number(phone: str) -> str:
+    try:
+        return to_e164(phone)
+    except ValueError as error:
+        raise ServiceError(str(error), code="phone") from None
+
+
+def _name(name: str) -> str:
+    return " ".join(name.replace("\x00", "").split())[:NAME_MAX]
+
+
+def _mark(
+    contact: Contact, actor: User, lists: Iterable[ContactList], tags: Iterable[str], *, is_all: bool = False
+) -> None:
+    """Puts a contact on lists and under tags; `is_all`: on no others."""
+    names = list(dict.fromkeys(filter(None, (" ".join(tag.split())[:40] for tag in tags))))
+    found = [ContactTag.objects.get_or_create(user=contact.user, name=name)[0] for name in names]
+    mine = [one for one in lists if one.user_id == contact.user_id]
+    if is_all:
+        contact.lists.set(mine)
+        contact.tags.set(found)
+    else:
+        contact.lists.add(*mine)
+        contact.tags.add(*found)
+
+
+# --- lists -----------------------------------------------------------------------------------------------------------
+
+
+def create_list(*, actor: User, name: str) -> ContactList:
+    """An empty list."""
+    with transaction.atomic():
+        made, is_new = ContactList.objects.get_or_create(user=actor, name=_list_name(name))
+        if not is_new:
+            raise ServiceError("You have a list of this name already. Nothing was added.", code="known")
+        record(actor=actor, verb="list.created", target=made)
+    return made
+
+
+def rename_list(*, actor: User, contact_list: ContactList, name: str) -> None:
+    """Campaigns that were sent to it show the new name as well."""
+    name = _list_name(name)
+    with transaction.atomic():
+        if ContactList.objects.filter(user=contact_list.user, name=name).exclude(pk=contact_list.pk).exists():
+            raise ServiceError("You have a list of this name already. Nothing was changed.", code="known")
+        ContactList.objects.filter(pk=contact_list.pk).update(name=name)
+        record(actor=actor, verb="list.renamed", target=contact_list, name=name)
+    contact_list.name = name
+
+
+def delete_list(*, actor: User, contact_list: ContactList) -> None:
+    """Its people stay contacts, with their consent. A campaign that is being prepared from it must be over first."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_DEALS, [contact_list.user_id])
+        if contact_list.campaigns.filter(state="dealing").exists():
+            raise ServiceError("A campaign to this list is just being prepared. Try again in a moment.", code="busy")
+        record(actor=actor, verb="list.deleted", target=contact_list, name=contact_list.name)
+        contact_list.delete()
+
+
+def _list_name(name: str) -> str:
+    name = " ".join(name.split())
+    if not 1 <= len(name) <= 80 or "\x00" in name:
+        raise ServiceError("A list needs a name of at most 80 characters.", code="list")
+    return name

@@ -8,9 +8,14 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
+
+import charset_normalizer
 
 COLUMNS_MAX = 60
+ROWS_MAX = 1_000_000
 SAMPLE = 64 * 1024  # bytes looked at to tell text from anything else
+BLOCK = 1 << 20
 DELIMITERS = ",;\t|"
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, ""), (codecs.BOM_UTF32_BE, ""),
@@ -18,6 +23,10 @@ _BOMS = (
 )  # fmt: skip
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MANY_HIGH = re.compile(rb"[\xc0-\xff]{4}")  # four accented letters in a row: not a Western code page
+_GUESSED = [
+    "cp1251", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "koi8_r", "iso8859_2",
+    "iso8859_5", "mac_roman", "mac_cyrillic", "shift_jis", "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "cp949",
+]  # fmt: skip
 _SAVE_AS = "Save it as “CSV UTF-8” and try again."
 
 
@@ -35,10 +44,23 @@ class Table:
     delimiter: str
 
 
-def open_table(data: bytes, *, known: frozenset[str] = frozenset()) -> Table:
-    """Reads the header. `known` are headers (as `plain` writes them) that tell the right separator from a wrong one."""
-    encoding = _encoding(data)
-    text = io.TextIOWrapper(io.BytesIO(data), encoding=encoding, newline="")
+def open_table(
+    source: bytes | BinaryIO,
+    *,
+    known: frozenset[str] = frozenset(),
+    encoding: str = "",
+    delimiter: str = "",
+    may_guess: bool = False,
+) -> Table:
+    """Reads the header. `known` are headers (as `plain` writes them) that tell the right separator from a wrong one.
+
+    `encoding` and `delimiter` are found when they are not given. `may_guess`: somebody will look at a preview, so an
+    encoding that is only likely will do.
+    """
+    file: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else source
+    encoding = encoding or _encoding(file, may_guess)
+    file.seek(0)
+    text = io.TextIOWrapper(_Kept(file), encoding=encoding, newline="")
     skipped = 0
     first = text.readline(SAMPLE)
     named = re.fullmatch(r"sep=(.)\r?\n?", first)  # a spreadsheet's way to name its separator
@@ -46,7 +68,7 @@ def open_table(data: bytes, *, known: frozenset[str] = frozenset()) -> Table:
         skipped, first = 1, text.readline(SAMPLE)
     if not first.strip():
         raise FileProblem("The first line is empty; it must name the columns.")
-    delimiter = named[1] if named else _delimiter(first, known)
+    delimiter = delimiter or (named[1] if named else _delimiter(first, known))
     text.seek(0)
     for _ in range(skipped):
         text.readline()
@@ -63,11 +85,39 @@ def plain(header: str) -> str:
     return "".join(char for char in header.casefold() if char.isalnum())
 
 
+class _Kept(io.RawIOBase):
+    """The caller's file for a text wrapper, which would otherwise close it with itself."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return self._file.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
 def _rows(reader: Iterator[list[str]], skipped: int) -> Iterator[tuple[int, list[str]]]:
     line = skipped + 1
+    read = 0
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
+                read += 1
+                if read > ROWS_MAX + 1:
+                    raise FileProblem(f"The file has more than {ROWS_MAX:,} rows. Split it into several.")
                 yield line, cells
             line = skipped + reader.line_num + 1  # type: ignore[attr-defined]
     except csv.Error as error:
@@ -76,44 +126,58 @@ def _rows(reader: Iterator[list[str]], skipped: int) -> Iterator[tuple[int, list
         raise FileProblem(
             f"Line {line}: a quotation mark is opened and never closed, or stands inside a cell."
         ) from None
+    except UnicodeError:
+        raise FileProblem(f"Near line {line} the file is not in the encoding it begins in. {_SAVE_AS}") from None
 
 
-def _encoding(data: bytes) -> str:
-    if not data.strip(b"\x00\t\r\n "):
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    file.seek(0)
+    return iter(lambda: file.read(BLOCK), b"")
+
+
+def _encoding(file: BinaryIO, may_guess: bool) -> str:
+    file.seek(0)
+    sample = file.read(SAMPLE)
+    if all(not block.strip(b"\x00\t\r\n ") for block in _blocks(file)):
         raise FileProblem("The file is empty.")
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+    if sample.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise FileProblem("This is a spreadsheet, not a CSV file. Open it and save it as “CSV UTF-8”.")
     for mark, encoding in _BOMS:
-        if data.startswith(mark):
-            if not encoding or not _decodes(data, encoding):
+        if sample.startswith(mark):
+            if not encoding or not _decodes(file, encoding):
                 break
             return encoding
     else:
-        found = _without_mark(data)
+        found = _without_mark(file, sample, may_guess)
         if found:
             return found
     raise FileProblem(f"The file's encoding cannot be told. {_SAVE_AS}")
 
 
-def _without_mark(data: bytes) -> str:
-    sample = data[:SAMPLE]
+def _without_mark(file: BinaryIO, sample: bytes, may_guess: bool) -> str:
     for odd, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         if sample[odd::2].count(0) > len(sample) * 0.4 and not sample[1 - odd :: 2].count(0):
-            return encoding if _decodes(data, encoding) else ""
-    if _CONTROLS.search(data):
+            return encoding if _decodes(file, encoding) else ""
+    if any(_CONTROLS.search(block) for block in _blocks(file)):
         raise FileProblem(f"This is not a text file. {_SAVE_AS}")
-    if _decodes(data, "utf-8"):
+    if _decodes(file, "utf-8"):
         return "utf-8"
-    if _MANY_HIGH.search(data):
-        return ""
-    return next((one for one in ("cp1252",) if _decodes(data, one)), "")
+    if not any(_MANY_HIGH.search(block) for block in _blocks(file)) and _decodes(file, "cp1252"):
+        return "cp1252"
+    return _guess(file, sample) if may_guess else ""
 
 
-def _decodes(data: bytes, encoding: str) -> bool:
+def _guess(file: BinaryIO, sample: bytes) -> str:
+    """The likeliest encoding of what is written in another script than ours; empty where none makes sense."""
+    best = charset_normalizer.from_bytes(sample.rpartition(b"\n")[0] or sample, cp_isolation=_GUESSED).best()
+    return best.encoding if best is not None and best.chaos < 0.1 and _decodes(file, best.encoding) else ""
+
+
+def _decodes(file: BinaryIO, encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        for start in range(0, len(data), 1 << 20):
-            if "\x00" in decoder.decode(data[start : start + (1 << 20)]):
+        for block in _blocks(file):
+            if "\x00" in decoder.decode(block):
                 return False
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import OuterRef, Q, Subquery
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.gateways import sync
-from phonebank.gateways.errors import GatewayError, Unauthorized
+from phonebank.gateways.base import SessionInfo
+from phonebank.gateways.errors import GatewayError, NotFound, Unauthorized
 from phonebank.gateways.wasender import WaSender
-from phonebank.whatsappapi.models import GatewayAccount, WaSenderSession
+from phonebank.whatsappapi.models import GatewayAccount, WaSenderSession, WebhookEvent
 from phonebank.whatsappapi.models.gateways import GatewayAccountQuerySet
 from phonebank.whatsappapi.services.errors import ServiceError
 
@@ -40,16 +45,21 @@ def explain(error: GatewayError, kept: str) -> ServiceError:
     return ServiceError(f"{error.user_message} {kept}", code=error.code)
 
 
-def add_account(*, actor: User, token: str, name: str = "") -> GatewayAccount:
-    """Stores a personal access token that the gateway has just accepted. Its address is the installation's."""
+def add_account(*, actor: User, token: str, name: str = "", for_others: bool = False) -> GatewayAccount:
+    """Stores a personal access token that the gateway has just accepted. Its address is the installation's.
+
+    `for_others`: an administrator's account for the whole installation; nobody can use it before `grant`.
+    """
+    if for_others and not actor.is_superuser:
+        raise ServiceError("Only an administrator adds an account for others.", code="forbidden")
     token = _checked(token, settings.WASENDER_URL)
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
-        mine = list(GatewayAccount.objects.filter(user=owner))
+        mine = list(GatewayAccount.objects.alive().filter(user=None if for_others else owner))
         if any(account.token == token for account in mine):
             raise ServiceError("You have already added this access token. Nothing was changed.", code="duplicate")
         account = GatewayAccount.objects.create(
-            user=owner,
+            user=None if for_others else owner,
             name=name.strip()[:60] or f"WaSender {len(mine) + 1}",
             base_url=settings.WASENDER_URL,
             token=token,
@@ -58,11 +68,15 @@ def add_account(*, actor: User, token: str, name: str = "") -> GatewayAccount:
     return account
 
 
+def manageable_by(user: User) -> GatewayAccountQuerySet:
+    """The accounts whose token `user` may replace or remove: their own, and an administrator the operator's."""
+    mine = Q(user=user) | Q(user=None) if user.is_superuser else Q(user=user)
+    return GatewayAccount.objects.alive().filter(mine).order_by("created_at", "pk")
+
+
 def replace_token(*, actor: User, account: GatewayAccount, token: str) -> GatewayAccount:
     """Puts a new token in the place of an old one of the same gateway account."""
-    found = GatewayAccount.objects.filter(pk=account.pk).first()
-    if found is None or not (found.user_id == actor.pk or (found.user_id is None and actor.is_superuser)):
-        raise ServiceError("This gateway account does not exist.", code="not_found")
+    found = managed(actor, account)
     token = _checked(token, found.base_url)
     ours = set(found.wa_sessions.alive().exclude(wasender_id=None).values_list("wasender_id", flat=True))
     if ours:
@@ -71,6 +85,29 @@ def replace_token(*, actor: User, account: GatewayAccount, token: str) -> Gatewa
         found.token = token
         found.save(update_fields=["token"])
         record(actor=actor, verb="account.token_replaced", target=found, owner=found.user)
+    return found
+
+
+def grant(*, actor: User, account: GatewayAccount, users: Iterable[User]) -> GatewayAccount:
+    """Lets exactly these people create sessions on an operator's account. Sessions that others have there stay."""
+    found = managed(actor, account)
+    if found.user_id is not None:
+        raise ServiceError("Only an account for the whole installation is granted to people.", code="not_found")
+    with transaction.atomic():
+        before = set(found.granted_to.values_list("public_id", flat=True))
+        found.granted_to.set(users)
+        after = set(found.granted_to.values_list("public_id", flat=True))
+        if before != after:
+            lists = sorted(map(str, before)), sorted(map(str, after))
+            record(actor=actor, verb="account.granted", target=found, changes={"granted_to": lists})
+    return found
+
+
+def managed(actor: User, account: GatewayAccount) -> GatewayAccount:
+    """The account, when `actor` may change it; else it does not exist."""
+    found = manageable_by(actor).filter(pk=account.pk).first()
+    if found is None:
+        raise ServiceError("This gateway account does not exist.", code="not_found")
     return found
 
 
@@ -103,6 +140,84 @@ def webhook_url(wa_session: WaSenderSession) -> str:
         return ""
     base = settings.LOCAL_URL if account.is_sandbox else settings.PUBLIC_URL
     return f"{base.rstrip('/')}/whatsappapi/webhook/{wa_session.user.public_id}/{wa_session.webhook_token}/"
+
+
+def hook_settings(info: SessionInfo) -> dict[str, object]:
+    """A session's webhook settings at the gateway, as they can be put there again."""
+    return {
+        "webhook_url": info.webhook_url or None,
+        "webhook_enabled": info.webhook_enabled,
+        "webhook_events": list(info.webhook_events),
+    }
+
+
+def give_back_webhook(row: WaSenderSession) -> str:
+    """Ends our webhook at a session that leaves us but stays at the gateway: what stood there before comes back.
+
+    Returns a sentence for a person when the gateway could not be told, else nothing.
+    """
+    settings_ = json.loads(row.adopted_webhook) if row.adopted_webhook else {}
+    if not settings_ and not webhook_url(row):
+        return ""  # none of ours was ever registered
+    token, number = row.account.token, row.wasender_id
+    try:
+        client_call(
+            row.account,
+            lambda gateway: gateway.update_session(token, number, **(settings_ or {"webhook_enabled": False})),
+        )
+    except NotFound:
+        return ""
+    except GatewayError as error:
+        old = f" Before, it was {settings_['webhook_url']}." if settings_.get("webhook_url") else ""
+        return f"{error.user_message} So its webhook at WaSender still points here: change it there.{old}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whether a gateway account's events arrive. `remedy` is what a person has to do; empty when all is well."""
+
+    account: str
+    owner: str
+    url: str
+    sessions: int
+    proven: int
+    last_event: datetime | None
+    remedy: str
+
+
+def reach() -> list[Reach]:
+    """All accounts of the installation, for its administrator."""
+    last = WebhookEvent.objects.filter(session=OuterRef("pk")).order_by("-received_at").values("received_at")[:1]
+    rows = WaSenderSession.objects.alive().exclude(wasender_id=None).annotate(last_event=Subquery(last))
+    facts: dict[int, list[tuple[datetime | None, datetime | None]]] = {}
+    for account, proven_at, event in rows.values_list("account", "webhook_proven_at", "last_event"):
+        facts.setdefault(account, []).append((proven_at, event))
+    accounts = GatewayAccount.objects.alive().select_related("user").order_by("created_at", "pk")
+    return [_reach(one, facts.get(one.pk, [])) for one in accounts]
+
+
+def _reach(account: GatewayAccount, facts: list[tuple[datetime | None, datetime | None]]) -> Reach:
+    base = settings.LOCAL_URL if account.is_sandbox else settings.PUBLIC_URL
+    proven = sum(proven_at is not None for proven_at, _ in facts)
+    if not can_receive_webhooks(account):
+        what = f"PUBLIC_URL is {base}, which cannot be reached from the internet." if base else "PUBLIC_URL is not set."
+        remedy = (
+            f"{what} Set PUBLIC_URL to an https address that WaSender can reach, and restart; until then STOP is lost."
+        )
+    elif proven < len(facts) and not account.is_sandbox:
+        remedy = f"{len(facts) - proven} sessions are not proven: link them anew, or restart them."
+    else:
+        remedy = ""
+    return Reach(
+        account=account.name,
+        owner=account.user.email if account.user else "the whole installation",
+        url=base,
+        sessions=len(facts),
+        proven=proven,
+        last_event=max((event for _, event in facts if event), default=None),
+        remedy=remedy,
+    )
 
 
 def update_webhooks(owner: User) -> int:

@@ -15,14 +15,16 @@ from phonebank.audit.models import record
 from phonebank.gateways.errors import GatewayError
 from phonebank.whatsappapi.dispatch.statuses import skip_person
 from phonebank.whatsappapi.models import ConsentRecord, Contact, Kind, Message, State, Suppression, WaSenderSession
+from phonebank.whatsappapi.services.erasure import digest_of
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.gateways import client_call
+from phonebank.whatsappapi.services.optout_patterns import refusal_language
 from phonebank.whatsappapi.services.optout_words import ENGLISH, HARMLESS, LANGUAGES, POLITE, is_unspaced, normalise
+from phonebank.whatsappapi.services.suppressions import SKIP_REASON, one_at_a_time
 
 logger = logging.getLogger(__name__)
 
 MOST_WORDS = 60  # a longer message is a letter, and no keyword speaks for it
-SKIP_REASON = "Asked not to be written to"
 
 
 def is_stop(text: str) -> bool:
@@ -56,7 +58,7 @@ def stop_language(text: str) -> str | None:
         found = _UNSPACED_PHRASES.search(message)
         if found:
             return _PHRASE_LANGUAGE[found[0]]
-    return "en" if ENGLISH.search(message) else None
+    return "en" if ENGLISH.search(message) else refusal_language(message)
 
 
 def opt_out(
@@ -68,28 +70,30 @@ def opt_out(
     session: WaSenderSession | None = None,
     actor: User | None = None,
     language: str = "",
+    reason: str = "",
 ) -> Suppression:
     """Suppresses a person for all of `user`'s sessions, by phone (E.164), by LID or by both. Idempotent.
 
     The suppression commits first, then the queued rows are skipped: a row dealt meanwhile sees one or the other
     (send-path 5). `session` is the one they wrote to: it sends the one confirmation, in `language`. `actor` is set when
-    a person of ours did it by hand.
+    a person of ours did it by hand; `reason` is told from that when it is empty.
     """
     if not phone and not lid:
         raise ServiceError("Nobody was named to opt out.", code="nobody")
     with transaction.atomic(durable=True):
-        _one_at_a_time(user)
+        one_at_a_time(user)
         contact = _contact(user, phone, lid)
         phone = phone or (contact.phone if contact else "")
         lid = lid or (contact.lid if contact else "")
-        suppression, is_new = _suppress(user, phone, lid, source, actor)
+        reason = reason or (Suppression.Reason.MANUAL if actor else Suppression.Reason.STOP)
+        suppression, is_new = _suppress(user, phone, lid, source, reason, actor)
         if contact is not None and contact.consent != Contact.Consent.WITHDRAWN:
             _withdraw(contact, source, actor)
         if is_new:
             record(actor=actor, verb="contact.opted_out", target=contact, owner=user, source=source)
     with transaction.atomic(durable=True):
         if phone:
-            _one_at_a_time(user)
+            one_at_a_time(user)
             with connection.cursor() as cursor:
                 skip_person(cursor, user.pk, phone, SKIP_REASON)
         if phone and session is not None:
@@ -103,11 +107,12 @@ def opt_in(*, user: User, phone: str = "", lid: str = "", source: str) -> bool:
     Consent comes back only where evidence of an earlier consent exists: a message alone grants none.
     """
     with transaction.atomic():
-        _one_at_a_time(user)
+        one_at_a_time(user)
         contact = _contact(user, phone, lid)
         phone = phone or (contact.phone if contact else "")
         lid = lid or (contact.lid if contact else "")
         lifted = _active(user, phone, lid).update(lifted_at=timezone.now())
+        lifted += _erased(user, phone, lid).update(lifted_at=timezone.now())
         if lifted and contact is not None and contact.consent == Contact.Consent.WITHDRAWN:
             granted = contact.consent_records.filter(status=Contact.Consent.GRANTED).exists()
             contact.consent = Contact.Consent.GRANTED if granted else Contact.Consent.UNKNOWN
@@ -118,22 +123,40 @@ def opt_in(*, user: User, phone: str = "", lid: str = "", source: str) -> bool:
     return bool(lifted)
 
 
+def hold_for_review(*, user: User, phone: str = "", lid: str = "", words: str, source: str) -> Suppression | None:
+    """Lets nothing more go to a person who may have asked to stop, until somebody has decided. None: they did before.
+
+    Nothing that waits is skipped for it: it is when its turn comes. Their consent stays as it is.
+    """
+    with transaction.atomic():
+        one_at_a_time(user)
+        contact = _contact(user, phone, lid)
+        phone = phone or (contact.phone if contact else "")
+        if not (phone or lid) or _active(user, phone, lid).exists():
+            return None
+        held = Suppression.objects.create(
+            user=user, phone=phone, lid=lid, reason=Suppression.Reason.REVIEW, note=source[:200], words=words[:500]
+        )
+        record(actor=None, verb="contact.held_for_review", target=contact or held, owner=user, source=source)
+        return held
+
+
 def resolve_lids(limit: int = 20) -> int:
     """Asks the gateway whose number stands behind LIDs that opted out, and suppresses these too. Returns how many."""
     waiting = Suppression.objects.filter(phone="", lifted_at=None).select_related("user").order_by("?")[:limit]
     resolved = 0
     for suppression in waiting:
         phone = _phone_of(suppression)
-        if phone:
+        if phone and suppression.reason == Suppression.Reason.REVIEW:
+            with transaction.atomic():
+                one_at_a_time(suppression.user)
+                if not _active(suppression.user, phone, "").exists():
+                    Suppression.objects.filter(pk=suppression.pk, lifted_at=None).update(phone=phone)
+                    resolved += 1
+        elif phone:
             opt_out(user=suppression.user, phone=phone, lid=suppression.lid, source="number found for a LID")
             resolved += 1
     return resolved
-
-
-def _one_at_a_time(user: User) -> None:
-    """A person who writes stop five times within a second must not make five transactions wait for one another."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('opt-out', %s))", [user.pk])
 
 
 def _contact(user: User, phone: str, lid: str) -> Contact | None:
@@ -150,21 +173,33 @@ def _active(user: User, phone: str, lid: str) -> QuerySet[Suppression]:
     return Suppression.objects.filter(who, user=user, lifted_at=None)
 
 
-def _suppress(user: User, phone: str, lid: str, source: str, actor: User | None) -> tuple[Suppression, bool]:
+def _erased(user: User, phone: str, lid: str) -> QuerySet[Suppression]:
+    """Erased people are known by digests alone."""
+    digests = [digest_of(user, number) for number in (phone, lid) if number]
+    return Suppression.objects.filter(user=user, digest__in=digests, lifted_at=None).exclude(digest="")
+
+
+def _suppress(
+    user: User, phone: str, lid: str, source: str, reason: str, actor: User | None
+) -> tuple[Suppression, bool]:
     known = {one.pk: one for one in _active(user, phone, lid).select_for_update(no_key=True).order_by("pk")}
     by_phone = next((one for one in known.values() if phone and one.phone == phone), None)
     by_lid = next((one for one in known.values() if lid and one.lid == lid), None)
     row = by_phone or by_lid
     if row is None or (phone and by_phone is None and row.phone):
-        reason = Suppression.Reason.MANUAL if actor else Suppression.Reason.STOP
-        new = Suppression(user=user, phone=phone, lid="" if by_lid else lid, reason=reason, note=source[:200])
+        new = Suppression(
+            user=user, phone=phone, lid="" if by_lid else lid, reason=reason, note=source[:200], added_by=actor
+        )
         Suppression.objects.bulk_create([new], ignore_conflicts=True)  # somebody else may be faster
         found = _active(user, phone, lid).order_by("pk")
         return (found.filter(phone=phone).first() if phone else None) or found[0], row is None
     row.phone = row.phone or phone
     row.lid = row.lid or ("" if by_lid else lid)
-    row.save(update_fields=["phone", "lid"])
-    return row, False
+    was_held = row.reason == Suppression.Reason.REVIEW
+    if was_held:
+        row.reason, row.note, row.added_by = reason, source[:200], actor
+    row.save(update_fields=["phone", "lid", "reason", "note", "added_by"])
+    return row, was_held
 
 
 def _withdraw(contact: Contact, source: str, actor: User | None) -> None:

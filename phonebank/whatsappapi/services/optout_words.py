@@ -62,8 +62,9 @@ LANGUAGES = {
     ),
     "pt": Language(
         "descadastrar descadastre descadastramento desinscrever",
-        "sair parar pare cancelar remover chega fim basta",
-        "quero sair/me descadastre/me tire da lista/me tira da lista/tirar meu numero/nao quero mais receber/"
+        "sair parar pare cancelar remover chega fim basta / quero sair",
+        "quero sair da/quero sair desta/quero sair dessa/me descadastre/me tire da lista/me tira da lista/"
+        "tirar meu numero/nao quero mais receber/"
         "nao quero receber/nao desejo receber/pare de enviar/parem de enviar/para de mandar/parem de mandar/"
         "pare de mandar/nao me mande/nao me mandem/nao me envie/nao me enviem/cancelar inscricao/remova meu numero/"
         "remover meu numero/sem mais mensagens/chega de mensagens/deixem me em paz/me deixe em paz",
@@ -115,7 +116,8 @@ LANGUAGES = {
     "ru": Language(
         "стоп отписаться отпишите отписка отписать отпиши отписываюсь",
         "отмена отменить хватит прекратите прекрати stop хватит / отказ",
-        "не пишите/не пиши мне/больше не пиши/не присылайте/не присылай/не отправляйте/не отправляй/не беспокойте/"
+        "не пишите/не пиши мне/больше не пиши/не присылайте/не присылай/не отправляйте/не отправляй/"
+        "не беспокойте меня/не беспокойте нас/больше не беспокойте/"
         "прекратите писать/прекратите присылать/хватит писать/хватит присылать/хватит слать/перестаньте/"
         "отпишите меня/хочу отписаться/удалите мой номер/уберите меня/без рассылки/отказываюсь от рассылки/"
         "не хочу получать",
@@ -160,7 +162,7 @@ LANGUAGES = {
         "sluta slut avbryt",
         "sluta skicka/sluta skriva/sluta messa/skicka inte/skriv inte till/inga fler meddelanden/inga fler sms/"
         "ta bort mitt nummer/"
-        "ta bort mig/vill inte ha/lämna mig ifred/avregistrera mig",
+        "ta bort mig/vill inte ha fler/vill inte ha meddelanden/vill inte ha sms/lämna mig ifred/avregistrera mig",
         "starta återuppta",
         "Du får inga fler meddelanden från oss. Svara START om du ångrar dig.",
     ),
@@ -333,7 +335,8 @@ POLITE = (
 # Harmless openings with a strong word.
 HARMLESS = re.compile(
     r"(?:stop|stops|stopping|quit)(?: (?:by|in|at|over|sign|light|watch|loss)\b| the (?:car|bus|train|presses|clock))"
-    r"|quit (?:my job|smoking)|stop (?:and|or) (?:start|go|shop)"
+    r"|arretez vous (?:a|au|la|devant)\b|stopp (?:die|den|mal)\b|stop je\b|quit (?:my job|smoking)"
+    r"|stop (?:and|or) (?:start|go|shop)"
 )
 ENGLISH = re.compile(
     r"\b(?:stop|quit|cease|no more|enough) (?:\w+ ){0,3}?(?:text|messag|msg|contact|writ|send|sent|spam|bother|"

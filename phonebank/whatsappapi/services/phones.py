@@ -1,30 +1,33 @@
 """Phone numbers: what people write becomes E.164, and a number's prefix tells the time zone.
 
-`phonenumbers` decides. Numbers written with a plus take a shorter way to the same verdict: its own patterns, compiled
-once for each region and length. What that way does not accept goes to the library itself.
+`phonenumbers` decides. Most numbers take a shorter way to the same verdict: separators off, country code found, one
+regular expression per country code, made of the library's own patterns when the code is first met. It accepts only what
+the library would surely accept as it stands; whatever it does not accept goes to the library itself.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
 from phonenumbers.phonemetadata import PhoneMetadata
-from phonenumbers.timezone import UNKNOWN_TIMEZONE, time_zones_for_geographical_number
+from phonenumbers.tzdata import TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX
 
 MAX_LENGTH = 60  # characters of one cell that may hold a number
-_INTERNATIONAL = re.compile(r"\+[1-9][\d .()-]{6,24}", re.ASCII)
-_SEPARATORS = str.maketrans("", "", " .()-")
+# Removed before the short way; the library takes them for punctuation as well.
+_SEPARATORS = str.maketrans("", "", " \u00a0.()-/")
 _SHORTENED = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d+")
 _AS_DECIMAL = re.compile(r"\+?\d{7,15}\.0")
-_Pattern = re.Pattern[str] | None
 _TYPES = (
     "premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail", "fixed_line",
     "mobile",
 )  # fmt: skip
+_NEVER = re.compile(r"(?!)")
 
 
 def to_e164(text: str, country: str = "") -> str:
@@ -33,11 +36,24 @@ def to_e164(text: str, country: str = "") -> str:
     Raises ValueError with a sentence for the person who wrote the number.
     """
     text = text.strip().lstrip("'")  # a spreadsheet's mark for "this is text"
-    if _INTERNATIONAL.fullmatch(text):
-        digits = text[1:].translate(_SEPARATORS)
-        if _is_valid(digits):
-            return "+" + digits
-    return _by_library(text, country.strip().upper())
+    country = country.strip().upper()
+    return _quick(text, _rules(country)) or _by_library(text, country)
+
+
+def parse_many(numbers: Iterable[str], country: str = "") -> list[str]:
+    """Each number in E.164, "" for what is none; the same verdicts as `to_e164`, without its sentences."""
+    country = country.strip().upper()
+    rules, found = _rules(country), []
+    for text in numbers:
+        text = text.strip().lstrip("'")
+        number = _quick(text, rules)
+        if not number:
+            try:
+                number = _by_library(text, country)
+            except ValueError:
+                number = ""
+        found.append(number)
+    return found
 
 
 def time_zone_of(e164: str) -> str:
@@ -46,7 +62,12 @@ def time_zone_of(e164: str) -> str:
     Where a prefix covers several zones (a mobile number in Australia) it is the one in their middle, so that local
     time is off by the least.
     """
-    return _zone(e164[:9])
+    digits = e164[1 : TIMEZONE_LONGEST_PREFIX + 1]
+    for size in range(len(digits), 0, -1):
+        zones = TIMEZONE_DATA.get(digits[:size])
+        if zones:
+            return _middle(zones)
+    return ""
 
 
 def _by_library(text: str, country: str) -> str:
@@ -73,62 +94,121 @@ def _by_library(text: str, country: str) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-def _is_valid(digits: str) -> bool:
-    """Whether `phonenumbers` would surely accept these digits as they stand; False means "ask it"."""
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """How numbers without a plus are read in a region that is the main one of its country code."""
+
+    code: str
+    abroad: re.Pattern[str]  # what people dial before a foreign number
+    prefix: re.Pattern[str]  # what they dial before a number of their own country
+    can_strip: bool  # whether the prefix is only taken off, nothing put in its place
+    general: re.Pattern[str]
+
+
+def _quick(text: str, rules: _Rules | None) -> str:
+    """The number where the short way is sure of it, else ""."""
+    if text[-2:] == ".0":  # a number that a spreadsheet took for one: `_by_library` mends it
+        return ""
+    digits = text.translate(_SEPARATORS)
+    if digits[:1] == "+":
+        digits = digits[1:]
+    elif text[:2] == "00":  # the same in most of the world, and what we promise for all of it
+        digits = digits[2:]
+    elif rules is not None and 7 <= len(digits) <= 24 and digits.isascii() and digits.isdigit():
+        return _national(digits, rules)
+    else:
+        return ""
+    if 7 <= len(digits) <= 17 and len(text) <= 30 and digits.isascii() and digits.isdigit() and digits[0] != "0":
+        return _international(digits)
+    return ""
+
+
+def _international(digits: str) -> str:
     for size in (1, 2, 3):
-        regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:size]))
-        if regions:
-            return regions != ("001",) and _is_valid_in(digits[size:], regions)
-    return False
+        known = _VALID.get(digits[:size])
+        if known is None:
+            if int(digits[:size]) not in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+                continue
+            known = _VALID[digits[:size]] = _pattern(int(digits[:size]))
+        return "+" + digits if known.match(digits, size) else ""
+    return ""
 
 
-def _is_valid_in(national: str, regions: tuple[str, ...]) -> bool:
-    # The library's own order: a region's leading digits decide for it, else the first whose types match.
+def _national(digits: str, rules: _Rules) -> str:
+    """In the library's own order: dialled abroad, country code without a plus, national prefix."""
+    if dialled := rules.abroad.match(digits):
+        rest = digits[dialled.end() :]
+        return _international(rest) if len(rest) >= 7 and rest[0] != "0" else ""
+    if digits.startswith(rules.code):
+        rest = digits[len(rules.code) :]
+        return "" if rules.general.fullmatch(digits) or rules.prefix.match(rest) else _international(digits)
+    if dialled := rules.prefix.match(digits):
+        if not rules.can_strip:
+            return ""
+        digits = digits[dialled.end() :]
+    return _international(rules.code + digits)
+
+
+# Country code -> what surely is a number of it, from behind the code to the end.
+_VALID: dict[str, re.Pattern[str]] = {}
+
+
+def _pattern(code: int) -> re.Pattern[str]:
+    """The library's verdict on a whole code: of the regions that share it, the first that claims a number decides.
+
+    A region with leading digits claims by these, the others by one of their types.
+    """
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]
+    choices, claimed, stripped = [], "", ""
     for region in regions:
-        prefix, leading, types = _patterns(region, len(national))
-        if prefix is not None and prefix.match(national):
-            return False  # it might strip a national prefix
-        if leading is not None:
-            if leading.match(national):
-                return types is not None and types.fullmatch(national) is not None
-        elif types is not None and types.fullmatch(national):
-            return True
-    return False
+        found = PhoneMetadata.metadata_for_region(region, None)
+        if found is None:  # ships and other codes of no country
+            return _NEVER
+        if region == regions[0] and found.national_prefix_for_parsing:
+            stripped = f"(?!{found.national_prefix_for_parsing})"  # the library might take it off
+        leading = f"(?={found.leading_digits})" if found.leading_digits else ""
+        if types := _types(found):
+            choices.append(f"{claimed}{leading}{types}")
+        if found.leading_digits:
+            claimed += f"(?!{found.leading_digits})"
+    return re.compile(f"{stripped}(?:{'|'.join(choices)})") if choices else _NEVER
+
+
+def _types(found: PhoneMetadata) -> str:
+    """A region's own pattern: the general one, and one of the types that fit the length."""
+    kinds = []
+    for one in (getattr(found, name) for name in _TYPES):
+        if one is not None and one.national_number_pattern:
+            lengths = [size for size in one.possible_length or () if size > 0]
+            sizes = f"(?=(?:{'|'.join(f'[0-9]{{{size}}}' for size in lengths)})\\Z)" if lengths else ""
+            kinds.append(f"{sizes}(?:{one.national_number_pattern})\\Z")
+    if not kinds:
+        return ""
+    general = found.general_desc
+    lengths = [size for size in general.possible_length or () if size > 0]
+    sizes = f"(?=(?:{'|'.join(f'[0-9]{{{size}}}' for size in lengths)})\\Z)" if lengths else ""
+    return f"(?:{sizes}(?=(?:{general.national_number_pattern})\\Z)(?:{'|'.join(kinds)}))"
 
 
 @cache
-def _patterns(
-    region: str, length: int
-) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None, re.Pattern[str] | None]:
-    """What may be stripped in front, the digits that claim a region shared by many, and the types of this length."""
-    found = PhoneMetadata.metadata_for_region(region, None)
-    if found is None:
-        return None, None, None
-    prefix, leading = found.national_prefix_for_parsing, found.leading_digits
-    descriptions = [getattr(found, name) for name in _TYPES]
-    kinds = "|".join(
-        f"(?:{one.national_number_pattern})"
-        for one in descriptions
-        if one is not None and one.national_number_pattern and length in (one.possible_length or (length,))
-    )
-    general = found.general_desc.national_number_pattern
-    lengths = found.general_desc.possible_length
-    fits = bool(kinds) and (not lengths or length in lengths)
-    return (
-        re.compile(prefix) if prefix else None,
-        re.compile(leading) if leading else None,
-        re.compile(f"(?=(?:{general})\\Z)(?:{kinds})") if fits else None,
+def _rules(country: str) -> _Rules | None:
+    """None where only the library may read numbers without a plus."""
+    found = PhoneMetadata.metadata_for_region(country, None) if country in phonenumbers.SUPPORTED_REGIONS else None
+    if found is None or phonenumbers.region_code_for_country_code(found.country_code) != country:
+        return None
+    prefix = re.compile(found.national_prefix_for_parsing) if found.national_prefix_for_parsing else _NEVER
+    return _Rules(
+        str(found.country_code),
+        re.compile(found.international_prefix) if found.international_prefix else _NEVER,
+        prefix,
+        not found.national_prefix_transform_rule and prefix.groups == 0,
+        re.compile(found.general_desc.national_number_pattern),
     )
 
 
-@lru_cache(maxsize=20_000)
-def _zone(prefix: str) -> str:
-    try:
-        number = phonenumbers.parse(prefix)
-    except phonenumbers.NumberParseException:
-        return ""
-    names = [name for name in time_zones_for_geographical_number(number) if name != UNKNOWN_TIMEZONE]
-    names = [name for name in names if name in available_timezones()]
+@cache
+def _middle(zones: tuple[str, ...]) -> str:
+    names = [name for name in zones if name in available_timezones()]
     now = datetime.now(UTC)
     names.sort(key=lambda name: (now.astimezone(ZoneInfo(name)).utcoffset(), name))
     return names[len(names) // 2] if names else ""

@@ -8,8 +8,9 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.shortcuts import get_object_or_404
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import Campaign, WaSenderSession
@@ -18,7 +19,8 @@ from phonebank.whatsappapi.services.errors import ServiceError
 
 def sessions_of(user: User) -> QuerySet[WaSenderSession]:
     """What a page shows of a session, in one query however many there are."""
-    return WaSenderSession.objects.visible_to(user).with_limit().select_related("account", "user__subscription__plan")
+    rows = WaSenderSession.objects.visible_to(user).with_limit()
+    return rows.select_related("account", "user__subscription__plan", "doubt")
 
 
 def session_or_404(user: User, public_id: uuid.UUID) -> WaSenderSession:
@@ -39,3 +41,10 @@ def act(request: HttpRequest, verb: Callable[..., Any], done: str = "", **argume
     if done:
         messages.success(request, done)
     return True
+
+
+def back(request: HttpRequest, *default: Any) -> HttpResponse:
+    """To where the person pressed (`next`, a path of ours), else to `default`, as `redirect` takes it."""
+    came = request.POST.get("next", "")
+    ours = url_has_allowed_host_and_scheme(came, {request.get_host()}, require_https=request.is_secure())
+    return redirect(came) if ours else redirect(*default)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.db.models import Sum
+from django.db.models import Sum, prefetch_related_objects
 from django.utils import timezone
 
 from phonebank.accounts.models import User
-from phonebank.whatsappapi.models import Campaign, CampaignCount, WaSenderSession
+from phonebank.whatsappapi.models import Campaign, CampaignCount, SessionGroup, WaSenderSession
 from phonebank.whatsappapi.services.gateways import accounts_for, can_receive_webhooks
-from phonebank.whatsappapi.services.health import Health, health
+from phonebank.whatsappapi.services.health import Health, health, resets_at, used_today
 
 Status = WaSenderSession.Status
 LINKING = {Status.NEED_SCAN, Status.CONNECTING, Status.NEED_PASSKEY}
@@ -29,6 +29,7 @@ class Card:
     limit: int | None
     resets_at: datetime
     queued: int
+    groups: list[SessionGroup]
 
     @property
     def room(self) -> int | None:
@@ -41,18 +42,28 @@ class Card:
         return self.wa_session.status in LINKING
 
     @property
+    def number(self) -> str:
+        """Who really writes: the number that scanned the code, else the one entered."""
+        return self.wa_session.linked_number or self.wa_session.phone_number
+
+    @property
+    def expected_number(self) -> str:
+        """The number that was entered, where another one scanned the code."""
+        one = self.wa_session
+        return one.phone_number if one.linked_number and one.linked_number != one.phone_number else ""
+
+    @property
     def is_connected(self) -> bool:
         return self.wa_session.status == Status.CONNECTED
 
 
 def cards(wa_sessions: Iterable[WaSenderSession], user: User) -> list[Card]:
-    """One card a session (as loaded by access.sessions_of); one query for what waits in all their queues."""
+    """One card a session (as loaded by access.sessions_of); a query for all their queues, one for their groups."""
     rows = list(wa_sessions)
-    now = timezone.now()
-    today, midnight = _day(user, now)
+    prefetch_related_objects(rows, "groups")
+    now, zone = timezone.now(), zoneinfo.ZoneInfo(user.time_zone)
     for row in rows:
-        if row.usage_date != today:
-            row.messages_sent_today = 0  # yesterday's; the next claim resets it for good
+        row.messages_sent_today = used_today(row, now, zone)  # for this page; the next claim resets it for good
     waiting = dict(
         CampaignCount.objects.filter(
             session__in=rows, state="queued", campaign__state__in=[Campaign.State.RUNNING, Campaign.State.PAUSED]
@@ -67,18 +78,12 @@ def cards(wa_sessions: Iterable[WaSenderSession], user: User) -> list[Card]:
             health=health(row, now),
             used=row.messages_sent_today,
             limit=row.effective_limit,
-            resets_at=midnight,
+            resets_at=resets_at(row, now, zone),
             queued=waiting.get(row.pk, 0),
+            groups=list(row.groups.all()),
         )
         for row in rows
     ]
-
-
-def _day(user: User, now: datetime) -> tuple[object, datetime]:
-    """The owner's local date, and when it ends."""
-    local = now.astimezone(zoneinfo.ZoneInfo(user.time_zone))
-    midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return local.date(), midnight
 
 
 def deaf_accounts(user: User) -> list[str]:

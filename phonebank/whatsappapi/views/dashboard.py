@@ -2,48 +2,79 @@
 
 from __future__ import annotations
 
-from django.core.paginator import Paginator
+import zoneinfo
+from typing import Any
+
 from django.db.models import Count, Q, Sum
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from phonebank.whatsappapi.models import Alert, Campaign, WaSenderSession
+from phonebank.accounts.models import User
+from phonebank.whatsappapi.filters import STANDINGS
+from phonebank.whatsappapi.models import Alert, Campaign, CampaignCount
+from phonebank.whatsappapi.services.health import with_light
 from phonebank.whatsappapi.services.sessions import slots
 from phonebank.whatsappapi.views.access import sessions_of
-from phonebank.whatsappapi.views.cards import cards, deaf_accounts
+from phonebank.whatsappapi.views.cards import deaf_accounts
+from phonebank.whatsappapi.views.choices import choices, read_choice, shown
+from phonebank.whatsappapi.views.first_steps import first_steps
+from phonebank.whatsappapi.views.live import render_live
 from phonebank.whatsappapi.views.tallies import tallies
 
 CARDS = 24
+FEW = 4  # sessions that need no search
 LIVE = [Campaign.State.DEALING, Campaign.State.SCHEDULED, Campaign.State.RUNNING, Campaign.State.PAUSED]
 
 
 @require_safe
 def dashboard(request: HttpRequest) -> HttpResponse:
     user = request.user
-    page = Paginator(sessions_of(user), CARDS).get_page(request.GET.get("page"))
-    connected = Q(status=WaSenderSession.Status.CONNECTED)
-    counters = WaSenderSession.objects.visible_to(user).aggregate(
-        total=Count("pk"),
-        connected=Count("pk", filter=connected),
-        sent=Sum("messages_sent_today", filter=Q(usage_date=timezone.localdate()), default=0),
-    )
-    live = list(Campaign.objects.visible_to(user).filter(state__in=LIVE)[:4])
-    numbers = tallies(live)
-    used, most = slots(user)
+    chosen = read_choice(user, request.GET)
     context = {
         "nav": "dashboard",
-        "page": page,
-        "cards": cards(page.object_list, user),
-        "counters": counters,
-        "attention": counters["total"] - counters["connected"],
-        "waiting": sum(one.total - one.done for one in numbers.values()),
-        "live": [(campaign, numbers[campaign.pk]) for campaign in live],
-        "alerts": Alert.objects.filter(user=user, closed_at=None).select_related("session").order_by("-created_at")[:5],
+        **_numbers(user),
+        **_under_way(user),
+        **choices(user, chosen),
+        **shown(request, user, chosen, CARDS),
+        "alerts": _alerts(user),
         "deaf": deaf_accounts(user),
-        "used": used,
-        "most": most,
+        **_steps(user),
     }
-    template = "whatsappapi/dashboard.html#live" if request.htmx else "whatsappapi/dashboard.html"
-    return render(request, template, context)
+    context["has_search"] = context["counters"]["total"] > FEW or chosen.is_narrow
+    return render_live(request, "whatsappapi/dashboard.html", "live", context, context["here"])
+
+
+def _numbers(user: User) -> dict[str, Any]:
+    own = with_light(sessions_of(user), timezone.now(), zoneinfo.ZoneInfo(user.time_zone))
+    counters = own.aggregate(
+        total=Count("pk"),
+        **{word: Count("pk", filter=rule) for word, (_, rule) in STANDINGS.items()},
+        doubts=Count("pk", filter=Q(light=1)),
+        sent=Sum("used_today", default=0),
+    )
+    used, most = slots(user)
+    return {"counters": counters, "used": used, "most": most}
+
+
+def _under_way(user: User) -> dict[str, Any]:
+    campaigns = list(Campaign.objects.visible_to(user).filter(state__in=LIVE)[:4])
+    numbers = tallies(campaigns)
+    queued = CampaignCount.objects.filter(campaign__user=user, campaign__state__in=LIVE, state="queued")
+    return {
+        "live": [(campaign, numbers[campaign.pk]) for campaign in campaigns],
+        "waiting": queued.aggregate(n=Sum("n", default=0))["n"],
+    }
+
+
+def _alerts(user: User) -> list[Alert]:
+    return list(Alert.objects.filter(user=user, closed_at=None).select_related("session").order_by("-created_at")[:5])
+
+
+def _steps(user: User) -> dict[str, Any]:
+    steps = first_steps(user)
+    return {
+        "steps": steps,
+        "steps_done": sum(one.is_done for one in steps),
+        "next_step": next((one for one in steps if not one.is_done), None),
+    }

@@ -86,6 +86,35 @@
     one.textContent = String(left);
   }), 1000);
 
+  // --- Lists of sessions: the address follows the search; boxes that pick rows.
+  document.addEventListener("htmx:after:swap", () => {
+    const search = document.querySelector("form[data-search]");
+    const here = search && document.querySelector("[data-here]")?.dataset.here;
+    if (here && here !== location.pathname + location.search) history.replaceState(null, "", here);
+  });
+  const picks = (form) => [...form.querySelectorAll("input[name=pick]")];
+  const tell = (form) => {
+    const all = form.querySelector("[data-pick-all]"), page = form.querySelector("[data-pick-page]");
+    const output = form.querySelector("[data-picked]");
+    output.dataset.rest ??= output.textContent;
+    const count = picks(form).filter((box) => box.checked).length;
+    page.checked = count > 0 && count === picks(form).length;
+    page.indeterminate = count > 0 && !page.checked;
+    output.textContent = all?.checked ? "All of them" : count ? `${count} selected` : output.dataset.rest;
+  };
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-picks]");
+    if (!form) return;
+    if (event.target.matches("[data-pick-page]")) picks(form).forEach((box) => { box.checked = event.target.checked; });
+    if (event.target.matches("[name=pick], [data-pick-page]") && !event.target.checked) {
+      every("[data-pick-all]", (all) => { all.checked = false; }, form);
+    }
+    if (event.target.matches("[data-pick-all]")) picks(form).forEach((box) => { box.checked = event.target.checked; });
+    tell(form);
+  });
+  document.addEventListener("htmx:after:swap", () => every("form[data-picks]", tell));
+  // --- End of lists of sessions.
+
   const ready = () => {
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     every("select[data-time-zone]", (select) => {

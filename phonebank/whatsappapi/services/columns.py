@@ -1,0 +1,119 @@
+"""What the columns of a list hold, told by their headers, and what a row of it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from phonebank.whatsappapi.services.csv_files import FileProblem, plain
+from phonebank.whatsappapi.services.phones import time_zone_of, to_e164
+
+VALUE_MAX = 1000  # characters of one cell
+NAME_MAX = 120
+SOURCE_MAX = 200
+
+# Headers by what they hold, best first.
+_ALIASES = {
+    "phone": (
+        "phone phonenumber whatsapp whatsappnumber mobile mobilenumber mobilephone cell cellphone msisdn "
+        "telephone telephonenumber tel number contactnumber primaryphone phone1value telefono teléfono "
+        "móvil movil celular numero número numerodetelefono númerodeteléfono telefone telemovel telemóvel "
+        "téléphone portable numérodetéléphone telefon telefonnummer handy handynummer rufnummer cellulare "
+        "telefoon telefoonnummer mobiel gsm numer nummer телефон номер номертелефона هاتف جوال رقمالهاتف "
+        "טלפון 电话 手机 手机号 電話 電話番号 전화번호 휴대폰 फोन nohp nomor simu"
+    ),
+    "name": (
+        "name fullname contactname displayname firstname nombre nombrecompleto nom nomcomplet prénom nome "
+        "nomecompleto vorname naam voornaam имя фио imię isim ad الاسم اسم שם 姓名 名前 氏名 이름 नाम nama jina"
+    ),
+    "consent": (
+        "consentsource optinsource sourceofconsent consent optin permission consentimiento consentimento "
+        "consentement einwilligung consenso toestemming согласие zgoda onay موافقة"
+    ),
+}
+ALIASES = {what: tuple(map(plain, names.split())) for what, names in _ALIASES.items()}
+KNOWN = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
+# Line, phone, name, attributes as JSON, time zone, source of consent.
+Person = tuple[int, str, str, str, str, str]
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_NO = frozenset({"no", "n", "false", "0", "nein", "non", "nao", "não", "нет", "nie", "hayır", "لا", "否", "いいえ"})
+_YES = frozenset(
+    {"yes", "y", "true", "1", "x", "ok", "si", "sí", "sì", "ja", "oui", "sim", "да", "tak", "evet", "نعم", "是"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where in a row things stand, and how to read them. All columns that hold nothing known become merge tags."""
+
+    headers: Sequence[str]
+    phone: int
+    name: int | None = None
+    consent: int | None = None
+    country: str = ""
+    consent_source: str = ""
+
+    @property
+    def attributes(self) -> dict[int, str]:
+        taken = {self.phone, self.name, self.consent}
+        return {i: name[:60] for i, name in enumerate(self.headers) if name and i not in taken}
+
+
+def find_columns(headers: Sequence[str]) -> dict[str, int | None]:
+    """The place of phone, name and consent; None for what no header names."""
+    plains = [plain(header) for header in headers]
+    return {
+        what: next((plains.index(alias) for alias in aliases if alias in plains), None)
+        for what, aliases in ALIASES.items()
+    }
+
+
+def named_columns(headers: Sequence[str], names: Mapping[str, str]) -> dict[str, int | None]:
+    """As `find_columns`, where some were named by hand. Raises FileProblem."""
+    plains, at = [plain(header) for header in headers], find_columns(headers)
+    for what, name in names.items():
+        if name and plain(name) not in plains:
+            raise FileProblem(f"There is no column “{name}”.")
+        if name:
+            at[what] = plains.index(plain(name))
+    if at["phone"] is None:
+        shown = ", ".join(f"“{header[:30]}”" for header in headers[:8])
+        raise FileProblem(f"No column holds phone numbers: the first line names {shown}. Name one of them “phone”.")
+    return at
+
+
+def refuse_twins(headers: Sequence[str]) -> None:
+    """Raises FileProblem when two columns have one name: nobody could tell which a merge tag means."""
+    plains = [plain(header) for header in headers]
+    repeated = {one for one in plains if one and plains.count(one) > 1}
+    if repeated:
+        name = next(header for header in headers if plain(header) in repeated)
+        raise FileProblem(f"Two columns are named “{name}”. Rename one.")
+
+
+def read_row(line: int, cells: list[str], layout: Layout, attributes: Mapping[int, str]) -> Person:
+    """`attributes` is the layout's. Raises ValueError with a sentence for the person whose file it is."""
+    width = len(layout.headers)
+    if any(cell.strip() for cell in cells[width:]):
+        raise ValueError("This line has more cells than the first one.")
+    cells = [cell.strip() for cell in cells[:width]] + [""] * (width - len(cells))
+    if any(len(cell) > VALUE_MAX for cell in cells):
+        raise ValueError(f"A cell has more than {VALUE_MAX} characters.")
+    phone = to_e164(cells[layout.phone], layout.country)
+    name = cells[layout.name] if layout.name is not None else ""
+    if len(name) > NAME_MAX:
+        raise ValueError(f"The name has more than {NAME_MAX} characters.")
+    source = _source(cells[layout.consent] if layout.consent is not None else "", layout.consent_source)
+    values = {header: cells[i] for i, header in attributes.items() if cells[i]}
+    return line, phone, name, _encode(values), time_zone_of(phone), source
+
+
+def _source(cell: str, consent_source: str) -> str:
+    """How this person agreed; empty when the row says that they did not, or nothing says that they did."""
+    word = cell.casefold()
+    if word in _NO:
+        return ""
+    if not cell or (word in _YES and consent_source):
+        return consent_source
+    return f"consent column of the file: {cell}"[:SOURCE_MAX] if word in _YES else cell[:SOURCE_MAX]

@@ -1,0 +1,93 @@
+"""What taking sessions away does to the campaigns they carry, told before it is done."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import Sum
+
+from phonebank.accounts.models import User
+from phonebank.whatsappapi.models import Campaign, CampaignCount, CampaignSession, WaSenderSession
+
+State = Campaign.State
+LIVE = [State.DEALING, State.SCHEDULED, State.RUNNING, State.PAUSED]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A campaign that loses senders: `queued` people wait at them, `others` are the senders it keeps."""
+
+    campaign: Campaign
+    queued: int
+    others: list[WaSenderSession]
+
+    @property
+    def outlook(self) -> str:
+        """What becomes of the people, in a sentence."""
+        who = "Nobody waits there at the moment" if not self.queued else f"{_people(self.queued)} waiting there"
+        if not self.others:
+            return f"{who}{'; it has' if not self.queued else ' stay in line, as it has'} no other session left."
+        up = [one for one in self.others if one.status == WaSenderSession.Status.CONNECTED]
+        names = _names([one.session_name for one in (up or self.others)])
+        if not self.queued:
+            return f"{who}; it goes on over {names}."
+        verb = "moves" if self.queued == 1 else "move"
+        if not up:
+            return f"{who} {verb} to {names} as soon as that is connected."
+        return f"{who} {verb} to {names}{' when it is resumed' if self.campaign.state == State.PAUSED else ''}."
+
+
+@dataclass(frozen=True)
+class Effects:
+    """All campaigns concerned, the largest queue first; `heir` becomes the default session, when that changes."""
+
+    live: list[Effect]
+    drafts: list[Campaign]
+    heir: WaSenderSession | None
+    loses_default: bool
+
+    @property
+    def queued(self) -> int:
+        return sum(one.queued for one in self.live)
+
+
+def effects(user: User, wa_sessions: Iterable[WaSenderSession]) -> Effects:
+    """What deleting these of the user's sessions would do. The same number of queries, however many there are."""
+    going = list(wa_sessions)
+    lanes = CampaignSession.objects.filter(session__in=going, is_active=True, campaign__user=user)
+    campaigns = list(Campaign.objects.filter(lanes__in=lanes, state__in=[*LIVE, State.DRAFT]).distinct())
+    queued = dict(
+        CampaignCount.objects.filter(campaign__in=campaigns, session__in=going, state="queued")
+        .values_list("campaign")
+        .annotate(n=Sum("n"))
+    )
+    others: dict[int, list[WaSenderSession]] = defaultdict(list)
+    kept = CampaignSession.objects.filter(campaign__in=campaigns, is_active=True, session__deleted_at=None)
+    for lane in kept.exclude(session__in=going).select_related("session"):
+        others[lane.campaign_id].append(lane.session)
+    live = [Effect(one, queued.get(one.pk, 0), others[one.pk]) for one in campaigns if one.state in LIVE]
+    loses_default = any(one.is_default for one in going)
+    return Effects(
+        live=sorted(live, key=lambda one: -one.queued),
+        drafts=[one for one in campaigns if one.state == State.DRAFT],
+        heir=next_default(user, going) if loses_default else None,
+        loses_default=loses_default,
+    )
+
+
+def next_default(user: User, going: Iterable[WaSenderSession]) -> WaSenderSession | None:
+    """Who becomes the default when these go: the one created first among the others."""
+    rest = WaSenderSession.objects.visible_to(user).exclude(pk__in=[one.pk for one in going])
+    return rest.order_by("created_at", "pk").first()
+
+
+def _people(n: int) -> str:
+    return f"{n:,} {'person' if n == 1 else 'people'}"
+
+
+def _names(names: list[str]) -> str:
+    if len(names) > 3:
+        return f"{', '.join(names[:2])} and {len(names) - 2} others"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

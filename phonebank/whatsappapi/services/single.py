@@ -1,0 +1,249 @@
+"""Single messages: to one person, from a page or the API. What each kind must obey, the claim checks again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from phonebank.accounts.models import User
+from phonebank.audit.models import record
+from phonebank.whatsappapi.dispatch.kinds import RULES, Rules
+from phonebank.whatsappapi.models import (
+    Contact,
+    InboundMessage,
+    Kind,
+    Message,
+    SessionGroup,
+    State,
+    Suppression,
+    WaSenderSession,
+)
+from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.health import health
+from phonebank.whatsappapi.services.phones import to_e164
+from phonebank.whatsappapi.services.rotation import get_next_available_session
+
+LONGEST = 4096  # characters (contract 3)
+TEST_LASTS = timedelta(minutes=15)  # a test that could not leave by then tells nothing any more
+TEST_BODY = "Test message from Phonebank. If you read this, the session works."
+EXPIRED = "It could not be sent within 15 minutes"
+STRANDED = "Its session was deleted before it was sent"
+
+
+def send_single(
+    *,
+    actor: User,
+    kind: str,
+    body: str,
+    phone: str = "",
+    contact: Contact | None = None,
+    wa_session: WaSenderSession | None = None,
+    group: SessionGroup | None = None,
+) -> Message:
+    """Queues one message at `wa_session`, or at the session of `group` (or of all) that rotation names.
+
+    Nothing was queued where it raises: unknown person or session (`not_found`), no consent, opted out, a number that
+    is not one's own (test, probe), nobody who wrote first (reply), no session that can send (`not_connected`,
+    `limit_reached`, `no_session`). The claim has the last word on all of it, the daily limit included.
+    """
+    rules, text = RULES[Kind(kind)], _checked(body)
+    who = _contact(actor, contact)
+    number = _number(phone, who)
+    if who is None:
+        who = Contact.objects.filter(user=actor, phone=number).first()
+    _check_rules(actor, rules, number, who)
+    row = _chosen(actor, wa_session) if wa_session is not None else _rotated(actor, group)
+    with transaction.atomic():
+        message = Message.objects.create(
+            user=actor,
+            contact=who,
+            session=row,
+            phone=number,
+            kind=kind,
+            state=State.QUEUED,
+            body=text,
+            retry_at=timezone.now(),
+        )
+        record(actor=actor, verb="message.queued", target=row, kind=str(kind))
+    message.refresh_from_db()
+    return message
+
+
+def _check_rules(actor: User, rules: Rules, number: str, who: Contact | None) -> None:
+    """What the claim will check again, said at once."""
+    if rules.consent and (who is None or who.consent != Contact.Consent.GRANTED):
+        raise ServiceError("No consent of this person is on record. Nothing was sent.", code="no_consent")
+    if rules.suppression and Suppression.objects.filter(user=actor, phone=number, lifted_at=None).exists():
+        raise ServiceError("This person asked not to be written to. Nothing was sent.", code="opted_out")
+    if rules.own and number not in dict(own_numbers(actor)):
+        raise ServiceError("Test messages go to the numbers of your own linked sessions only.", code="not_own")
+    if rules.answer and not InboundMessage.objects.filter(user=actor, phone=number).exists():
+        raise ServiceError("This person has not written to you, so there is nothing to answer.", code="unasked")
+
+
+def send_test(*, actor: User, to: str, body: str = "", wa_session: WaSenderSession | None = None) -> Message:
+    """A test message to one of the owner's own linked numbers."""
+    return send_single(actor=actor, kind=Kind.TEST, body=body or TEST_BODY, phone=to, wa_session=wa_session)
+
+
+def own_numbers(user: User) -> list[tuple[str, str]]:
+    """The user's verified numbers with the session each is linked to: somebody scanned a code with that phone."""
+    mine = WaSenderSession.objects.visible_to(user).exclude(linked_number="").order_by("session_name")
+    return list(dict(mine.values_list("linked_number", "session_name")).items())
+
+
+def tests_of(wa_session: WaSenderSession) -> list[Message]:
+    """The session's last test messages, newest first."""
+    rows = Message.objects.filter(campaign=None, session=wa_session, kind=Kind.TEST)
+    return list(rows.order_by("-created_at", "-pk")[:5])
+
+
+# --- the outcome in words ---------------------------------------------------------------------------------------------
+
+_RANKS = {
+    2: ("green", "Sent", "WhatsApp has taken it."),
+    3: ("green", "Delivered", "It is on the phone."),
+    4: ("green", "Read", "Somebody opened it."),
+    5: ("green", "Played", "Somebody played it."),
+}
+_STATES = {
+    State.QUEUED: ("blue", "Waiting", "It leaves as soon as the session may send."),
+    State.SENDING: ("blue", "Being sent", "WaSender is asked to send it."),
+    State.UNKNOWN: (
+        "yellow",
+        "Being looked up",
+        "No clear answer came. Phonebank finds out; it is not sent twice.",
+    ),
+    State.UNCERTAIN: ("yellow", "Uncertain", "Nobody can say whether it arrived. Look at the phone."),
+    State.FAILED: ("red", "Failed", "WaSender could not send it."),
+    State.EXPIRED: ("red", "Not sent", EXPIRED + "."),
+    State.CANCELLED: ("red", "Not sent", "It was cancelled."),
+    State.SKIPPED: ("red", "Not sent", "It was left out."),
+}
+_WATCHED = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What became of a message, for a person. `is_open`: more may be known in a moment."""
+
+    light: str
+    word: str
+    reason: str
+    is_open: bool
+
+
+def in_words(message: Message, now: datetime | None = None) -> Word:
+    """The merged word of state and rank (send-path 1)."""
+    young = message.created_at > (now or timezone.now()) - _WATCHED
+    if message.state == State.ACCEPTED:
+        light, word, reason = _RANKS.get(
+            message.rank, ("blue", "Accepted", "WaSender has it; WhatsApp has not confirmed it yet.")
+        )
+        return Word(light, word, reason, young and message.rank < 3)
+    light, word, reason = _STATES[State(message.state)]
+    is_open = message.state in (State.QUEUED, State.SENDING, State.UNKNOWN)
+    return Word(light, word, f"{message.reason}." if message.reason else reason, is_open and young)
+
+
+# --- what would wait for ever -----------------------------------------------------------------------------------------
+
+
+def tidy_singles(limit: int = 200) -> int:
+    """Ends tests that waited too long and singles whose session is gone; transactional ones go to another session.
+
+    Returns how many rows it moved.
+    """
+    now = timezone.now()
+    waiting = Message.objects.filter(campaign=None, state=State.QUEUED, retry_at__isnull=False)
+    with transaction.atomic():
+        late = waiting.filter(kind__in=[Kind.TEST, Kind.PROBE], created_at__lt=now - TEST_LASTS)
+        ended = _end(_locked(late, limit), State.EXPIRED, EXPIRED)
+        lost = list(_locked(waiting.filter(session__deleted_at__isnull=False), limit))
+        for message in [one for one in lost if one.kind == Kind.TRANSACTIONAL]:
+            heir = get_next_available_session(message.user)
+            if heir is not None:
+                Message.objects.filter(pk=message.pk).update(session=heir, retry_at=now)
+                lost.remove(message)
+                ended += 1
+        return ended + _end(lost, State.FAILED, STRANDED)
+
+
+def _locked(rows: Iterable[Message], limit: int) -> list[Message]:
+    return list(rows.select_for_update(no_key=True, skip_locked=True, of=("self",)).order_by("pk")[:limit])
+
+
+def _end(rows: list[Message], state: str, reason: str) -> int:
+    return Message.objects.filter(pk__in=[one.pk for one in rows], state=State.QUEUED).update(
+        state=state, reason=reason, retry_at=None
+    )
+
+
+# --- who, and over which session --------------------------------------------------------------------------------------
+
+
+def _checked(body: str) -> str:
+    text = body.strip().replace("\x00", "")
+    if not text:
+        raise ServiceError("The message is empty. Nothing was sent.", code="body")
+    if len(text) > LONGEST:
+        raise ServiceError(f"The message has more than {LONGEST:,} characters. Nothing was sent.", code="body")
+    return text
+
+
+def _contact(actor: User, contact: Contact | None) -> Contact | None:
+    if contact is None:
+        return None
+    found = Contact.objects.filter(user=actor, pk=contact.pk).first()
+    if found is None:
+        raise ServiceError("This contact does not exist.", code="not_found")
+    return found
+
+
+def _number(phone: str, contact: Contact | None) -> str:
+    if contact is not None:
+        return contact.phone
+    try:
+        return to_e164(phone)
+    except ValueError as error:
+        raise ServiceError(f"{error} Nothing was sent.", code="phone") from None
+
+
+def _chosen(actor: User, wa_session: WaSenderSession) -> WaSenderSession:
+    mine = WaSenderSession.objects.visible_to(actor)
+    row = mine.with_limit().filter(pk=wa_session.pk).first()
+    if row is None:
+        raise ServiceError("This session does not exist.", code="not_found")
+    if not mine.connected().filter(pk=row.pk).exists() and not _rests(row):
+        state = health(row, timezone.now())
+        raise ServiceError(f"{row.session_name} cannot send: {state.word}. {state.reason}", code="not_connected")
+    if not mine.below_limit().filter(pk=row.pk).exists():
+        text = f"{row.session_name} has used all of today's {row.effective_limit:,} messages. Nothing was sent."
+        raise ServiceError(text, code="limit_reached")
+    return row
+
+
+def _rests(row: WaSenderSession) -> bool:
+    """Closed by the gateway's rate limit for a moment: what is queued then leaves by itself."""
+    soon = timezone.now() + timedelta(minutes=1)
+    others = WaSenderSession.objects.connected(now=soon)
+    return others.filter(pk=row.pk).exists()
+
+
+def _rotated(actor: User, group: SessionGroup | None) -> WaSenderSession:
+    passed_over: list[int] = []
+    if group is not None:
+        found = SessionGroup.objects.visible_to(actor).filter(pk=group.pk).first()
+        if found is None:
+            raise ServiceError("This group does not exist.", code="not_found")
+        outside = WaSenderSession.objects.visible_to(actor).exclude(groups=found)
+        passed_over = list(outside.values_list("pk", flat=True))
+    row = get_next_available_session(actor, passed_over)
+    if row is None:
+        where = f"of the group {group.name} " if group else ""
+        raise ServiceError(f"No session {where}is connected and below its limit. Nothing was sent.", code="no_session")
+    return row
