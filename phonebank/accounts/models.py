@@ -12,6 +12,8 @@ from django.core.exceptions import ValidationError
 from django.db import connection, models, transaction
 from django.utils import timezone
 
+from phonebank.accounts.api_tokens import ApiToken as ApiToken
+
 
 def validate_time_zone(name: str) -> None:
     """Refuses what is not an IANA zone name such as Europe/Madrid, known here and to the database.

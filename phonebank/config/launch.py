@@ -14,7 +14,7 @@ from environ import FileAwareEnv
 from phonebank.embedded import Cluster, DatabaseUnavailable, check_server, data_home, ephemeral
 
 # Commands that bring a database of their own.
-THROWAWAY = {"demo", "drill"}
+THROWAWAY = {"demo", "drill", "bench"}
 # Commands that read or write no data.
 BARE = {
     "sandbox",

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from environ import FileAwareEnv
 
-from phonebank.config.keys import field_keys, secret_key
+from phonebank.config.keys import audit_key, field_keys, secret_key
 from phonebank.embedded import Cluster, data_home
 
 env = FileAwareEnv()
@@ -18,6 +18,8 @@ DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key(HOME)
 # The first key encrypts, all of them decrypt (rotation).
 FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS", default=[]) or field_keys(HOME)
+# Seals the audit log; not to be changed (docs/audit.md).
+AUDIT_KEY = env.str("AUDIT_KEY", default="") or audit_key(HOME)
 
 # The address that people and the gateway reach us at; decides https, cookies and whether webhooks can arrive.
 PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
@@ -46,9 +48,14 @@ INSTALLED_APPS = [
     "csp",
     "django_htmx",
     "template_partials",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
 ]
 
 MIDDLEWARE = [
+    "phonebank.audit.middleware.AuditMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -169,6 +176,54 @@ WEBHOOK_MAX_BYTES = 1024 * 1024
 
 # The gateway. The sandbox's address is set by the commands that start one.
 WASENDER_URL = env.str("WASENDER_URL", default="https://www.wasenderapi.com/api")
+# Sessions that one person may create within an hour; 0 is any number.
+SESSIONS_PER_HOUR = env.int("SESSIONS_PER_HOUR", default=30)
+
+# The API (docs/api.md): requests a minute and person.
+API_RATE = env.int("API_RATE", default=600)
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "phonebank.whatsappapi.api.auth.TokenAuthentication",
+        "phonebank.whatsappapi.api.auth.LoginAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "phonebank.whatsappapi.api.auth.MayWrite",
+    ],
+    "DEFAULT_THROTTLE_CLASSES": ["phonebank.whatsappapi.api.auth.PersonThrottle"],
+    "DEFAULT_PARSER_CLASSES": ["phonebank.whatsappapi.api.parsing.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "phonebank.whatsappapi.api.paging.CursorPage",
+    "DEFAULT_SCHEMA_CLASS": "phonebank.whatsappapi.api.schema.AutoSchema",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,
+}
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "phonebank.whatsappapi.api.handler.ErrorHandler",
+    "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": False,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Phonebank API",
+    "DESCRIPTION": "Sessions, people and campaigns. How to log in, repeat safely, page and read errors: docs/api.md.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SCHEMA_PATH_PREFIX": "/api",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "phonebank.whatsappapi.api.schema.refuse_unknown_fields",
+    ],
+}
+# Knox gives tokens their form and hash; the table is ours, so its own is never made.
+KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  (a model)
+MIGRATION_MODULES = {"knox": None}
+REST_KNOX = {"TOKEN_MODEL": KNOX_TOKEN_MODEL, "TOKEN_TTL": None, "TOKEN_PREFIX": "pbk_", "AUTH_HEADER_PREFIX": "Bearer"}
 
 # Where the web process listens on this machine: the sandbox posts its webhooks there. `serve` notes what it took.
 _address = HOME / "address"
@@ -179,8 +234,14 @@ SEND_DEADLINE = env.float("SEND_DEADLINE", default=20.0)
 SEND_CONNECT_TIMEOUT = env.float("SEND_CONNECT_TIMEOUT", default=5.0)
 SEND_LEASE = env.float("SEND_LEASE", default=30.0)
 SEND_SETTLE = env.float("SEND_SETTLE", default=120.0)
+SEND_POLL_AFTER = env.float("SEND_POLL_AFTER", default=600.0)
 SEND_SHARDS = env.int("SEND_SHARDS", default=16)
 SEND_IN_FLIGHT = env.int("SEND_IN_FLIGHT", default=2)
+
+# Who may read /metrics without being logged in as an administrator; nobody when empty.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# Campaigns that lose too many people pause by themselves. A drill, which breaks things on purpose, switches that off.
+BRAKES = env.bool("BRAKES", default=True)
 
 LOGGING = {
     "version": 1,

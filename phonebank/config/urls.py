@@ -6,10 +6,12 @@ from allauth.account import views as allauth
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
+from django.templatetags.static import static
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from phonebank.accounts.views import password
+from phonebank.whatsappapi.views.operations import prometheus
 
 # One login page, with its throttle, for administrators too.
 admin.site.login = login_not_required(secure_admin_login(admin.site.login))
@@ -35,10 +37,20 @@ account_pages = [
     ),
 ]
 
+handler400 = "phonebank.whatsappapi.api.framework.bad_request"
+handler403 = "phonebank.whatsappapi.api.framework.permission_denied"
+handler404 = "phonebank.whatsappapi.api.framework.page_not_found"
+handler500 = "phonebank.whatsappapi.api.framework.server_error"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="whatsappapi:dashboard"), name="home"),
+    # Asked for by browsers that show no page of ours, such as one that opens a download.
+    path("favicon.ico", login_not_required(RedirectView.as_view(url=static("whatsappapi/favicon.svg")))),
     path("whatsappapi/", include("phonebank.whatsappapi.urls")),
     path("accounts/", include("phonebank.accounts.urls")),
     path("accounts/", include(account_pages)),
+    path("audit/", include("phonebank.audit.urls")),
     path("admin/", admin.site.urls),
+    path("metrics", prometheus, name="metrics"),
+    path("api/", include("phonebank.whatsappapi.api.urls")),
 ]

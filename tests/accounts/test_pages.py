@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
+from rest_framework.permissions import IsAuthenticated
 
 from phonebank.accounts.models import Plan, Subscription, User
 from tests.accounts.conftest import PASSWORD
@@ -15,6 +17,7 @@ OPEN = {
     "account_login", "account_signup", "account_inactive", "account_email_verification_sent", "account_confirm_email",
     "account_reset_password", "account_reset_password_done", "account_reset_password_from_key",
     "account_reset_password_from_key_done", "account_logout", "link", "webhook", "webhook_token",
+    "no_such_address", "metrics",
 }  # fmt: skip
 
 
@@ -110,8 +113,14 @@ def patterns(resolver: URLResolver, name: str = "") -> list[tuple[str, URLPatter
 
 
 def test_every_page_asks_for_a_login_but_those_listed(plans: None) -> None:
+    """The API asks by itself: a program is answered 401, not sent to a page (tests/api/test_matrix.py)."""
+
+    def asks_for_it(view: Any) -> bool:
+        by_itself = IsAuthenticated in view.cls.permission_classes if hasattr(view, "cls") else False
+        return by_itself or getattr(view, "login_required", True)
+
     asks = {
-        name: getattr(pattern.callback, "login_required", True)
+        name: asks_for_it(pattern.callback)
         for name, pattern in patterns(get_resolver())
         if pattern.callback.__module__.split(".")[0] in {"phonebank", "allauth"}
     }

@@ -36,6 +36,7 @@ ENDED = {
 }
 HELD = {
     "busy": (3.0, "Waits for an open message to this person"),
+    "review": (600.0, "Waits: something they wrote may be a refusal; please read it"),
     "refused": (1.0, "Waits for another session"),
     "cap": (3600.0, "Waits: this person was written to recently"),
     "quiet": (0.0, "Waits for the end of quiet hours"),

@@ -60,10 +60,10 @@ def field(bound: BoundField, label: str = "", has_help: bool = True, **attrs: An
 
 
 @register.inclusion_tag("whatsappapi/_bar.html")
-def bar(used: int, limit: int | None, label: str) -> dict[str, Any]:
-    """Used of limit as a bar of 0..100; without a limit the bar stays empty."""
+def bar(used: int, limit: int | None, label: str, warns: bool = True) -> dict[str, Any]:
+    """Used of limit as a bar of 0..100; without a limit the bar stays empty. `warns`: a full one is no good news."""
     share = min(100.0, 100.0 * used / limit) if limit else 0.0 if limit is None else 100.0
-    fill = "fill-red" if share >= 100 else "fill-yellow" if share >= 80 else "fill-accent"
+    fill = "fill-accent" if share < 80 or not warns else "fill-yellow" if share < 100 else "fill-red"
     return {"share": f"{share:.2f}", "fill": fill, "label": label}
 
 
@@ -85,3 +85,19 @@ def moment(at: datetime | None) -> str:
     local = timezone.localtime(at)
     text = date_format(local, "TIME_FORMAT" if local.date() == timezone.localdate() else "DATETIME_FORMAT")
     return text.replace(" a.m.", "\u00a0a.m.").replace(" p.m.", "\u00a0p.m.")
+
+
+@register.filter
+def span(seconds: float) -> str:
+    """A length of time in the unit that fits: 3 ms, 1.2 s, 5 min, 3 h."""
+    if seconds < 1:
+        return f"{1000 * max(0.0, seconds):.0f}\u00a0ms"
+    if seconds < 60:
+        return f"{seconds:.1f}\u00a0s" if seconds < 10 else f"{seconds:.0f}\u00a0s"
+    return f"{seconds / 60:.0f}\u00a0min" if seconds < 7200 else f"{seconds / 3600:.0f}\u00a0h"
+
+
+@register.filter
+def dots(n: int) -> range:
+    """To draw a number as so many dots; more than 40 are as good as 40."""
+    return range(min(n, 40))

@@ -16,7 +16,8 @@ WITH lane AS (
 ), k AS (
   SELECT c.id, c.phone, c.name, c.attributes, c.time_zone, c.last_session_id,
     CASE WHEN EXISTS (SELECT 1 FROM whatsappapi_suppression x
-                      WHERE x.user_id = c.user_id AND x.phone = c.phone AND x.lifted_at IS NULL) THEN 'opted_out'
+                      WHERE x.user_id = c.user_id AND x.phone = c.phone AND x.lifted_at IS NULL
+                        AND x.reason <> 'review') THEN 'opted_out'
          WHEN c.consent <> 'granted' THEN 'no_consent' END AS skip
   FROM whatsappapi_contact c @audience AND c.user_id = %(user)s AND c.id > %(cursor)s
   ORDER BY c.id LIMIT %(chunk)s

@@ -219,7 +219,11 @@ WITH g AS (
       WHEN b.state <> 'queued' THEN 'pass'
       WHEN b.kind = ANY(%(suppression)s) AND EXISTS (
         SELECT 1 FROM whatsappapi_suppression x
-        WHERE x.user_id = b.user_id AND x.phone = b.phone AND x.lifted_at IS NULL) THEN 'opted_out'
+        WHERE x.user_id = b.user_id AND x.phone = b.phone AND x.lifted_at IS NULL AND x.reason <> 'review')
+        THEN 'opted_out'
+      WHEN b.kind = ANY(%(suppression)s) AND EXISTS (
+        SELECT 1 FROM whatsappapi_suppression x
+        WHERE x.user_id = b.user_id AND x.phone = b.phone AND x.lifted_at IS NULL) THEN 'review'
       WHEN b.kind = ANY(%(consent)s) AND coalesce(k.consent, '') <> 'granted' THEN 'no_consent'
       WHEN b.kind = ANY(%(own)s) AND NOT EXISTS (
         SELECT 1 FROM whatsappapi_wasendersession x

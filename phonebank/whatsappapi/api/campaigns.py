@@ -1,0 +1,304 @@
+"""Campaigns: made as drafts, launched, steered, looked at."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+from django.urls import reverse
+from django_filters import rest_framework as filters
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from phonebank.whatsappapi.api.base import ApiViewSet, Readable, Strict, TextFilter, as_time, own, own_one
+from phonebank.whatsappapi.models import (
+    Attempt,
+    Campaign,
+    CampaignSession,
+    ContactList,
+    Message,
+    State,
+    WaSenderSession,
+)
+from phonebank.whatsappapi.services import campaigns as service
+from phonebank.whatsappapi.services import runs
+from phonebank.whatsappapi.services.campaigns import progress
+
+RANKS = {2: "sent", 3: "delivered", 4: "read", 5: "read"}
+WORDS = [*State.values, "sent", "delivered", "read"]
+
+
+def word_of(message: Message) -> str:
+    """State and rank as the one word that pages show."""
+    return RANKS.get(message.rank, "accepted") if message.state == State.ACCEPTED else message.state
+
+
+class CampaignOut(serializers.Serializer):
+    id = serializers.UUIDField(source="public_id")
+    name = serializers.CharField()
+    state = serializers.ChoiceField(Campaign.State.choices)
+    pause_reason = serializers.CharField()
+    body = serializers.CharField()
+    contact_list = serializers.SerializerMethodField()
+    sessions = serializers.SerializerMethodField()
+    policy = serializers.ChoiceField(Campaign.Policy.choices)
+    pace = serializers.IntegerField(allow_null=True, help_text="Messages a minute and session at most")
+    scheduled_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
+    def get_contact_list(self, row: Campaign) -> str | None:
+        return str(row.contact_list.public_id) if row.contact_list else None
+
+    @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
+    def get_sessions(self, row: Campaign) -> list[str]:
+        return [str(lane.session.public_id) for lane in row.lanes.all()]
+
+
+class CampaignIn(Strict):
+    name = serializers.CharField(max_length=120, default="", allow_blank=True, trim_whitespace=False)
+    body = serializers.CharField(
+        min_length=1, max_length=4096, trim_whitespace=False, help_text="Merge tags: {{ name|there }}"
+    )
+    contact_list = serializers.UUIDField()
+    sessions = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=100)
+    policy = serializers.ChoiceField(Campaign.Policy.choices, default=Campaign.Policy.NEXT)
+
+
+class CampaignChange(Strict):
+    pace = serializers.IntegerField(
+        min_value=1, max_value=6000, allow_null=True, required=False, help_text="Null: what the sessions may"
+    )
+
+
+class ScheduleIn(Strict):
+    at = serializers.DateTimeField()
+
+
+class LaneIn(Strict):
+    session = serializers.UUIDField()
+
+
+class LaneOut(serializers.Serializer):
+    session = serializers.UUIDField(source="wa_session.public_id")
+    session_name = serializers.CharField(source="wa_session.session_name")
+    total = serializers.IntegerField()
+    counts = serializers.DictField(child=serializers.IntegerField())
+
+
+class ProgressOut(serializers.Serializer):
+    state = serializers.ChoiceField(Campaign.State.choices)
+    total = serializers.IntegerField()
+    open = serializers.IntegerField(help_text="Not at an end yet")
+    counts = serializers.DictField(child=serializers.IntegerField(), help_text="By state; they add up to the total")
+    per_minute = serializers.FloatField(source="rate")
+    eta = serializers.DateTimeField(allow_null=True)
+    why = serializers.CharField(allow_null=True, help_text="What holds it up now, in a sentence")
+    sessions = LaneOut(many=True)
+
+
+class RecipientOut(serializers.Serializer):
+    phone = serializers.CharField()
+    contact = serializers.SerializerMethodField()
+    name = serializers.SerializerMethodField()
+    state = serializers.SerializerMethodField()
+    reason = serializers.CharField(help_text="Why it was skipped, failed or waits")
+    session = serializers.SerializerMethodField(help_text="The session that sent it, or will")
+    attempts = serializers.IntegerField(source="tries")
+    last_attempt_at = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
+    def get_contact(self, row: Message) -> str | None:
+        return str(row.contact.public_id) if row.contact else None
+
+    def get_name(self, row: Message) -> str:
+        return row.contact.name if row.contact else ""
+
+    @extend_schema_field(serializers.ChoiceField(WORDS))
+    def get_state(self, row: Message) -> str:
+        return word_of(row)
+
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
+    def get_session(self, row: Message) -> str | None:
+        return str(row.session.public_id) if row.session else None
+
+    @extend_schema_field(OpenApiTypes.DATETIME)
+    def get_last_attempt_at(self, row: Message) -> str | None:
+        return as_time(max((attempt.started_at for attempt in row.attempts.all()), default=None))
+
+
+class CampaignFilter(filters.FilterSet):
+    state = filters.MultipleChoiceFilter(choices=Campaign.State.choices)
+    session = filters.UUIDFilter(method="over")
+    search = TextFilter(field_name="name", lookup_expr="icontains", max_length=120)
+
+    def over(self, rows: QuerySet[Campaign], name: str, value: uuid.UUID) -> QuerySet[Campaign]:
+        return rows.filter(lanes__session=own_one(WaSenderSession.objects.visible_to(self.request.user), value))
+
+
+class RecipientFilter(filters.FilterSet):
+    state = filters.ChoiceFilter(choices=[(word, word) for word in WORDS], method="in_state")
+    session = filters.UUIDFilter(method="by")
+    phone = TextFilter(max_length=20)
+
+    def in_state(self, rows: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
+        ranks = [rank for rank, word in RANKS.items() if word == value]
+        if ranks:
+            return rows.filter(state=State.ACCEPTED, rank__in=ranks)
+        return rows.filter(state=value, rank__lt=2) if value == State.ACCEPTED else rows.filter(state=value)
+
+    def by(self, rows: QuerySet[Message], name: str, value: uuid.UUID) -> QuerySet[Message]:
+        return rows.filter(session=own_one(WaSenderSession.objects.visible_to(self.request.user), value))
+
+
+class Campaigns(ApiViewSet, Readable):
+    """One message to a list of people over one or more sessions."""
+
+    model = Campaign
+    serializer_class = CampaignOut
+    filterset_class = CampaignFilter
+    inputs = {
+        "create": CampaignIn,
+        "partial_update": CampaignChange,
+        "schedule": ScheduleIn,
+        "add_session": LaneIn,
+        "remove_session": LaneIn,
+    }
+    error_fields = {"scheduled_at": "at", "pace": "pace"}
+    sorts = {"created_at": "created_at", "name": "name", "state": "state"}
+
+    def rows(self) -> QuerySet[Campaign]:
+        lanes = Prefetch("lanes", CampaignSession.objects.filter(is_active=True).select_related("session"))
+        rows = Campaign.objects.visible_to(self.request.user)
+        return rows.select_related("contact_list").prefetch_related(lanes)
+
+    @extend_schema(responses={201: CampaignOut})
+    def create(self, request: Request) -> Response:
+        """Makes a draft. Nothing is sent before POST launch/."""
+        data = self.read()
+        made = service.create_campaign(
+            actor=request.user,
+            name=data["name"],
+            contact_list=own_one(ContactList.objects.visible_to(request.user), data["contact_list"]),
+            body=data["body"],
+            wa_sessions=own(
+                WaSenderSession.objects.visible_to(request.user).select_related("account"), data["sessions"]
+            ),
+            policy=data["policy"],
+        )
+        return self._made(made)
+
+    def partial_update(self, request: Request, id: uuid.UUID) -> Response:
+        """Changes the pace, running or not."""
+        row, data = self.get_object(), self.read()
+        if "pace" in data:
+            runs.set_pace(actor=request.user, campaign=row, pace=data["pace"])
+        return self.show_again()
+
+    @action(detail=True, methods=["post"])
+    def launch(self, request: Request, id: uuid.UUID) -> Response:
+        """Starts a draft."""
+        return self._move(request, service.launch)
+
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, id: uuid.UUID) -> Response:
+        """Nothing of it leaves later than a second after the answer."""
+        return self._move(request, service.pause)
+
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, id: uuid.UUID) -> Response:
+        """Goes on where it was paused."""
+        return self._move(request, service.resume)
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, id: uuid.UUID) -> Response:
+        """Ends it for good; what is under way ends as it ends."""
+        return self._move(request, service.cancel)
+
+    @extend_schema(responses=ProgressOut)
+    @action(detail=True, methods=["get"])
+    def progress(self, request: Request, id: uuid.UUID) -> Response:
+        """How it stands, in figures that add up."""
+        row = self.get_object()
+        found = progress(row)
+        names = ("total", "open", "counts", "rate", "eta", "why", "sessions")
+        return Response(ProgressOut({"state": row.state, **{name: getattr(found, name) for name in names}}).data)
+
+    @extend_schema(responses=RecipientOut(many=True))
+    @action(
+        detail=True,
+        methods=["get"],
+        is_list=True,
+        serializer_class=RecipientOut,
+        filterset_class=RecipientFilter,
+        sorts={"phone": "phone"},
+        default_sort="phone",
+    )
+    def recipients(self, request: Request, id: uuid.UUID) -> Response:
+        """Everybody of its audience, and what came of each."""
+        rows = Message.objects.filter(campaign=self.get_object()).select_related("contact", "session")
+        attempts = Prefetch("attempts", Attempt.objects.only("message_id", "started_at"))
+        return self.show_page(rows.prefetch_related(attempts))
+
+    @action(detail=True, methods=["post"])
+    def schedule(self, request: Request, id: uuid.UUID) -> Response:
+        """Starts a draft at a time."""
+        row, data = self.get_object(), self.read()
+        runs.schedule(actor=request.user, campaign=row, at=data["at"])
+        return self.show_again()
+
+    @action(detail=True, methods=["post"])
+    def unschedule(self, request: Request, id: uuid.UUID) -> Response:
+        """Makes it a draft again."""
+        return self._move(request, runs.unschedule)
+
+    @extend_schema(responses={201: CampaignOut})
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, id: uuid.UUID) -> Response:
+        """Makes a draft for those whom this campaign could not reach. Whom it skipped on purpose it skips again."""
+        return self._copy(request, runs.retry_failed)
+
+    @extend_schema(responses={201: CampaignOut})
+    @action(detail=True, methods=["post"])
+    def clone(self, request: Request, id: uuid.UUID) -> Response:
+        """Makes a draft with the same audience, message, sessions and rules."""
+        return self._copy(request, runs.clone)
+
+    @action(detail=True, methods=["post"], url_path="add-session")
+    def add_session(self, request: Request, id: uuid.UUID) -> Response:
+        """One more session for it; while it runs, the newcomer gets its part of those not yet reached."""
+        return self._lane(request, runs.add_session)
+
+    @action(detail=True, methods=["post"], url_path="remove-session")
+    def remove_session(self, request: Request, id: uuid.UUID) -> Response:
+        """One session less; its waiting people go to the others."""
+        return self._lane(request, runs.remove_session)
+
+    def _lane(self, request: Request, verb: Callable[..., Any]) -> Response:
+        row, data = self.get_object(), self.read()
+        wa_session = own_one(WaSenderSession.objects.visible_to(request.user), data["session"])
+        verb(actor=request.user, campaign=row, wa_session=wa_session)
+        return self.show_again()
+
+    def _copy(self, request: Request, verb: Callable[..., Any]) -> Response:
+        row, _ = self.get_object(), self.read()
+        return self._made(verb(actor=request.user, campaign=row))
+
+    def _made(self, made: Campaign) -> Response:
+        response = self.show(self.rows().get(pk=made.pk), 201)
+        response["Location"] = reverse("api:campaigns-detail", args=[made.public_id])
+        return response
+
+    def _move(self, request: Request, verb: Callable[..., Any]) -> Response:
+        row, _ = self.get_object(), self.read()
+        verb(actor=request.user, campaign=row)
+        return self.show_again()

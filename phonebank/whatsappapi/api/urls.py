@@ -1,0 +1,34 @@
+"""Addresses under /api/. What is not listed here is answered 404 in JSON."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+from rest_framework.routers import SimpleRouter
+
+from phonebank.whatsappapi.api.bulk import BulkActions
+from phonebank.whatsappapi.api.campaigns import Campaigns
+from phonebank.whatsappapi.api.contacts import Contacts, Lists, Suppressions
+from phonebank.whatsappapi.api.docs import Docs, Schema
+from phonebank.whatsappapi.api.groups import Groups
+from phonebank.whatsappapi.api.handler import NoSuchAddress
+from phonebank.whatsappapi.api.messages import Messages
+from phonebank.whatsappapi.api.sessions import Accounts, Sessions
+
+router = SimpleRouter(use_regex_path=False)
+router.register("sessions", Sessions, "sessions")
+router.register("bulk-actions", BulkActions, "bulk-actions")
+router.register("accounts", Accounts, "accounts")
+router.register("groups", Groups, "groups")
+router.register("contacts", Contacts, "contacts")
+router.register("lists", Lists, "lists")
+router.register("suppressions", Suppressions, "suppressions")
+router.register("campaigns", Campaigns, "campaigns")
+router.register("messages", Messages, "messages")
+
+app_name = "api"
+urlpatterns = [
+    *router.urls,
+    path("schema/", Schema.as_view(), name="schema"),
+    path("docs/", Docs.as_view(), name="docs"),
+    re_path("", NoSuchAddress.as_view(), name="no_such_address"),
+]

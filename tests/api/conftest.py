@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from phonebank.accounts.api_tokens import create_token
+from phonebank.accounts.models import User
+from phonebank.whatsappapi.models import (
+    ApiMessage,
+    BulkAction,
+    BulkResult,
+    Message,
+    SessionGroup,
+    Suppression,
+    WaSenderSession,
+)
+from tests.accounts.conftest import plans
+from tests.services.conftest import _sandbox, sandbox
+from tests.views.conftest import Desk
+
+__all__ = ["_sandbox", "plans", "sandbox"]
+
+
+class Api:
+    """A program that asks: by token, by login, or as nobody."""
+
+    def __init__(self, token: str = "", user: User | None = None) -> None:
+        self.client = Client(raise_request_exception=True)
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if user is not None:
+            self.client.force_login(user)
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """`path` below /api/. The answer, which is JSON or nothing."""
+        data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        kind = named.pop("Content-Type", "application/json")
+        answer = self.client.generic(method, f"/api/{path}", data, kind, headers=self.headers | named)
+        if answer.status_code != 204 and method != "HEAD":
+            assert answer["Content-Type"] in ("application/json", "image/svg+xml"), answer.content[:200]
+        return answer
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self("GET", path, **headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self("POST", path, body, **headers)
+
+
+def token_of(user: User, scope: str = "write") -> str:
+    return create_token(actor=user, name=scope, scope=scope, days=None)[1]
+
+
+class Owner(Desk):
+    """A desk with one of everything, and a program with its tokens."""
+
+    def __init__(self, email: str) -> None:
+        super().__init__(email)
+        self.api = Api(token_of(self.user))
+        self.reader = Api(token_of(self.user, "read"))
+
+    def message(self, wa_session: WaSenderSession) -> ApiMessage:
+        """A single message that a program sent."""
+        sent = Message.objects.create(
+            user=self.user, session=wa_session, phone="+12125550198", kind="transactional", state="queued", body="Hi"
+        )
+        return ApiMessage.objects.create(user=self.user, message=sent)
+
+    def furnish(self) -> dict[str, Any]:
+        """One of each thing that an address may name, by the first word of the address."""
+        campaign = self.campaign(2, state="draft")
+        wa_session = self.session()
+        group = SessionGroup.objects.create(user=self.user, name="Team")
+        group.sessions.add(wa_session)
+        bulk = BulkAction.objects.create(user=self.user, verb="connect", total=1)
+        BulkResult.objects.create(action=bulk, session=wa_session, name="Desk", position=0)
+        return {
+            "sessions": wa_session,
+            "accounts": self.account,
+            "groups": group,
+            "bulk-actions": bulk,
+            "campaigns": campaign,
+            "lists": campaign.contact_list,
+            "contacts": campaign.contact_list.contacts.first(),
+            "messages": self.message(wa_session),
+            "suppressions": Suppression.objects.create(user=self.user, phone="+12125550199"),
+        }
+
+
+@pytest.fixture
+def make_owner(plans: None) -> Callable[[str], Owner]:
+    return Owner
+
+
+@pytest.fixture
+def owner(plans: None) -> Owner:
+    return Owner("ana@example.org")
+
+
+@pytest.fixture
+def other(plans: None) -> Owner:
+    return Owner("charlie@example.org")
+
+
+@pytest.fixture
+def nobody() -> Api:
+    return Api()
