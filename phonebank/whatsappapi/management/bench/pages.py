@@ -1,0 +1,118 @@
+"""`phonebank bench pages`: pages with a thousand sessions and a large campaign, over HTTP, for somebody logged in."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from phonebank.accounts.models import User
+from phonebank.whatsappapi.dispatch import deal
+from phonebank.whatsappapi.management.bench.options import Options
+from phonebank.whatsappapi.management.bench.stand import Stand
+from phonebank.whatsappapi.management.stage import free_port, wait_for
+from phonebank.whatsappapi.models import Campaign, CampaignSession, Contact, ContactList, WaSenderSession
+
+SESSIONS, FEW = 1000, 10
+REQUESTS = 60  # of each page, one after the other; then as many by four at once
+AT_ONCE = 4
+
+
+def run(stand: Stand, options: Options) -> dict[str, Any]:
+    """Per page: p95 in milliseconds alone and by four at once, and the number of queries with 10 and 1,000 sessions."""
+    stand.forget()
+    linked = stand.sessions(SESSIONS)
+    campaign = stand.campaign(stand.people(options.rows), linked)
+    paths = {
+        "dashboard": reverse("whatsappapi:dashboard"),
+        "sessions": reverse("whatsappapi:sessions"),
+        "campaigns": reverse("whatsappapi:campaigns"),
+        "campaign": reverse("whatsappapi:campaign", args=[campaign.public_id]),
+    }
+    few = _few(stand)
+    alike = paths | {"campaign": reverse("whatsappapi:campaign", args=[few.public_id])}
+    port = free_port()
+    stand.start("web", "web", "--port", str(port), pinned=False)
+    found: dict[str, Any] = {"sessions": SESSIONS, "rows": options.rows, "pages": {}}
+    try:
+        wait_for(f"http://127.0.0.1:{port}{reverse('account_login')}", stand.group)
+        cookie = _cookie(stand.user)
+        for name, path in paths.items():
+            alone, together = _p95(port, path, cookie, 1), _p95(port, path, cookie, AT_ONCE)
+            queries = [_queries(few.user, alike[name]), _queries(stand.user, path)]
+            found["pages"][name] = {"p95_ms": alone, "p95_of_four_ms": together, "queries": queries}
+            options.say(f"{name}: p95 {alone:.0f} ms, by four at once {together:.0f} ms; queries {queries}")
+    finally:
+        stand.stop("web")
+    return found
+
+
+def _few(stand: Stand) -> Campaign:
+    """Another user, with ten sessions and a small campaign."""
+    user = User.objects.create_user("few@phonebank.example", plan="enterprise", name="Few")
+    rows = WaSenderSession.objects.bulk_create(
+        WaSenderSession(
+            user=user, account=stand.account, wasender_id=10**9 + i, session_name=f"Few {i}", status="connected",
+            phone_number=f"+1646{6_000_000 + i}", is_default=False,
+        )
+        for i in range(FEW)
+    )  # fmt: skip
+    people = ContactList.objects.create(user=user, name="Few")
+    people.contacts.set(
+        Contact.objects.bulk_create(
+            Contact(user=user, phone=f"+1202{2_000_000 + i}", name=f"P{i}", consent="granted") for i in range(FEW * 4)
+        )
+    )
+    campaign = Campaign.objects.create(user=user, name="Few", body="Hi", contact_list=people, state="dealing")
+    CampaignSession.objects.bulk_create(
+        CampaignSession(campaign=campaign, session=one, position=i) for i, one in enumerate(rows)
+    )
+    while not deal.deal_chunk(campaign.pk):
+        pass
+    Campaign.objects.filter(pk=campaign.pk).update(state=Campaign.State.PAUSED)
+    return campaign
+
+
+def _cookie(user: User) -> str:
+    client = Client()
+    client.force_login(user)
+    return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+
+
+def _p95(port: int, path: str, cookie: str, at_once: int) -> float:
+    def ask(n: int) -> list[float]:
+        http_ = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        times = []
+        for _ in range(n):
+            begun = time.perf_counter()
+            http_.request("GET", path, headers={"Cookie": cookie})
+            answer = http_.getresponse()
+            answer.read()
+            if answer.status != 200:
+                raise RuntimeError(f"{path} answered {answer.status}.")
+            times.append((time.perf_counter() - begun) * 1000)
+        http_.close()
+        return times
+
+    ask(3)  # templates, connections, plans
+    with ThreadPoolExecutor(at_once) as pool:
+        times = sorted(one for part in pool.map(ask, [REQUESTS // at_once] * at_once) for one in part)
+    return round(times[int(len(times) * 0.95)], 1)
+
+
+def _queries(user: User, path: str) -> int:
+    client = Client(HTTP_HOST="127.0.0.1")
+    client.force_login(user)
+    client.get(path)  # what is cached is not counted twice
+    with CaptureQueriesContext(connection) as asked:
+        answer = client.get(path)
+    if answer.status_code != 200:
+        raise RuntimeError(f"{path} answered {answer.status_code}.")
+    return len(asked)
