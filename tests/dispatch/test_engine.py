@@ -259,3 +259,32 @@ _real_sleep = asyncio.sleep
 
 async def _yield(seconds: float) -> None:
     await _real_sleep(0)
+
+
+def test_no_more_is_claimed_than_leaves_in_time(bench: Bench, engine: Driven) -> None:
+    """Late ones halve the next tick, down to a floor; full ticks let it grow. The longest due come first."""
+    sessions = [bench.session() for _ in range(4)]
+    bench.campaign(bench.people(40), sessions)
+    engine.limits.in_flight = 10
+    engine.most = 24
+    engine.round()
+    assert len(engine.kept) == 24 and engine.most == 27
+    engine.outcomes = [(claim, UNSENT) for claim in engine.kept[:3]]
+    engine.round()
+    assert engine.most == 20
+    bench.settle(*[bench.accepted(claim) for claim in engine.kept[3:]])
+    engine.due = {one.pk: -float(i) for i, one in enumerate(sessions)}
+    engine.flying, engine.most = {}, 15
+    assert engine._wants(time.monotonic()) == {one.pk: 3 for one in sessions}
+    engine.most = 2
+    assert engine._wants(time.monotonic()) == {sessions[3].pk: 1, sessions[2].pk: 1}
+
+
+def test_a_drain_without_a_database_ends_after_the_lease() -> None:
+    with override_settings(SEND_DEADLINE=0.1, SEND_LEASE=2.7):
+        engine = Engine({"host": "127.0.0.1", "port": 1, "connect_timeout": 1})
+        engine.flying = {1: 1}
+        engine.drain()
+        started = time.monotonic()
+        asyncio.run(asyncio.wait_for(engine.run(), 20))
+        assert 2.5 < time.monotonic() - started < 10

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 TICK = 0.05  # seconds between ticks while there is work
 LOOK = 0.25  # seconds between looks for work
 REAP = 1.0  # seconds between reaps
+MOST = (20, 2000)  # messages claimed in one tick: what turns out to be too many to send in time is halved
 FULL = 5.0  # seconds between looks at a session that has reached its limit
 UNSENT = Deferred("late", "The claim's commit was not confirmed", 0.0, None)
 TEXTS = {
@@ -79,7 +80,9 @@ class Engine:
         self.tasks: set[asyncio.Task[None]] = set()
         self.outcomes: list[tuple[Claim, Outcome]] = []
         self.wake = asyncio.Event()
+        self.most = 500
         self.draining = False
+        self.give_up: float | None = None
         self.conn: psycopg.AsyncConnection[Any] | None = None
         self.http: aiohttp.ClientSession | None = None
 
@@ -108,7 +111,7 @@ class Engine:
         self.http = open_http(unheard=settings.SEND_DEADLINE)
         look = reap = 0.0
         try:
-            while not (self.draining and not self.flying and not self.outcomes):
+            while not (self.draining and not self.flying and not self.outcomes) and not self._gave_up():
                 try:
                     now = time.monotonic()
                     conn = await self._connection()
@@ -133,9 +136,14 @@ class Engine:
             await self.http.close()
 
     def drain(self) -> None:
-        """Stops claiming; `run` ends when what is in flight has an outcome and that is written."""
+        """Stops claiming; `run` ends when what is in flight has an outcome and that is written, or a lease later."""
         self.draining = True
+        self.give_up = time.monotonic() + settings.SEND_LEASE
         self.wake.set()
+
+    def _gave_up(self) -> bool:
+        # By then the reaper of whoever has the database sees to what is left.
+        return self.give_up is not None and time.monotonic() > self.give_up
 
     async def _rest(self, look: float) -> None:
         started = time.monotonic()
@@ -179,7 +187,7 @@ class Engine:
         now = time.monotonic()
         wants: dict[int, int] = {}
         if self.limits.held and not self.draining:
-            wants = {one: n for one, at in self.due.items() if at <= now + HORIZON and (n := self._room(one)) > 0}
+            wants = self._wants(now)
         if not wants and not self.outcomes:
             return
         outcomes, self.outcomes = self.outcomes, []
@@ -198,8 +206,25 @@ class Engine:
         for claim, outcome in outcomes:
             self.vitals.outcome(outcome)
             self._land(claim)
+        self._adapt(outcomes, len(ticked.claims))
         self._launch(ticked, now)
         await self._alert(conn, ticked.alerts)
+
+    def _wants(self, now: float) -> dict[int, int]:
+        """Messages wanted by session, no more in all than can be sent before their claims are late.
+
+        Where that is not enough for everybody, shares are equal and the longest due come first.
+        """
+        due = sorted((at, one) for one, at in self.due.items() if at <= now + HORIZON and self._room(one) > 0)
+        share = max(1, self.most // max(1, len(due)))
+        return {one: min(self._room(one), share) for _, one in due[: self.most]}
+
+    def _adapt(self, outcomes: list[tuple[Claim, Outcome]], claimed: int) -> None:
+        """Late ones were claimed for nothing: half as many next time. A full tick without any: some more."""
+        if any(isinstance(outcome, Deferred) and outcome.code == "late" for _, outcome in outcomes):
+            self.most = max(MOST[0], self.most // 2)
+        elif claimed >= self.most * 0.8:
+            self.most = min(MOST[1], int(self.most * 1.1) + 1)
 
     async def _settled(
         self,

@@ -116,7 +116,8 @@ def pause(*, actor: User | None, campaign: Campaign, reason: str = "") -> Campai
 def resume(*, actor: User, campaign: Campaign) -> Campaign:
     """Goes on where it was paused; starts where its start was missed."""
     with transaction.atomic():
-        if campaign.sealed_at:
+        # As it is now, not as the caller last saw it: a sealed campaign must never be dealt anew.
+        if Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk).sealed_at:
             move(campaign, [State.PAUSED], State.RUNNING, pause_reason="", resumed_at=timezone.now())
         else:
             check_proven(campaign)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import threading
@@ -84,6 +85,11 @@ def standing() -> list[jobs.Standing]:
 
 async def send() -> None:
     """The sending process: engine and shards. SIGTERM drains it: in-flight requests end and are settled first."""
+    # What was imported lives as long as the process, and each message makes garbage that is no cycle: looking through
+    # all of it every 700 objects took a quarter of the sender's time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     stop = threading.Event()
     engine = Engine(jobs.database())
     worker = jobs.Worker(
