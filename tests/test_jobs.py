@@ -7,10 +7,12 @@ from django.db import transaction
 
 from phonebank import jobs
 from phonebank.accounts.models import User
+from tests.reference import restore
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_job_that_waits_already_does_not_end_the_callers_transaction() -> None:
+    restore()
     assert jobs.defer("cancel_rows", lock="deal:1", once="deal:1", campaign=1)
     with transaction.atomic():
         User.objects.create_user("kept@example.com")

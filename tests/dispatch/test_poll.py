@@ -290,6 +290,7 @@ def test_a_message_that_the_gateway_does_not_know_is_dropped(
 ) -> None:
     send(bench, sandbox, 1, [linked()])
     Attempt.objects.update(msg_id=999_999_999)
+    swept(1)
     assert poll_all() == 1
     assert not Watch.objects.exists() and Message.objects.get().state == "accepted"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from phonebank.whatsappapi.models import Campaign, CampaignCount, Contact, Message, Suppression
 from phonebank.whatsappapi.views.tallies import PARTS, WORDS, tally
@@ -117,6 +118,7 @@ def test_the_progress_page_polls_while_it_runs_and_then_stops(desk: Desk) -> Non
 @pytest.mark.parametrize(("state", "verb", "after"), [("running", "pause", "paused"), ("paused", "resume", "running")])
 def test_pause_and_resume(state: str, verb: str, after: str, desk: Desk) -> None:
     campaign = desk.campaign(3, state=state)
+    Campaign.objects.update(sealed_at=timezone.now())
     url = f"/whatsappapi/campaigns/{campaign.public_id}/"
     assert f"{url}{verb}/" in desk.client.get(url).text
     desk.client.post(f"{url}{verb}/")

@@ -89,7 +89,9 @@ WITH w AS (
   SELECT h.shard FROM unnest(%(shard)s::int[], %(job)s::bigint[]) AS h(shard, job)
   JOIN procrastinate_jobs j ON j.id = h.job AND j.status = 'doing'
 ), s AS MATERIALIZED (
-  SELECT s.*, w.want, w.paused, w.strike, w.rejected, w.lost,
+  SELECT s.*, w.want, w.paused, w.rejected, w.lost,
+    -- Refusals of requests that were under way when the first one came are the same refusal.
+    CASE WHEN w.strike > 0 AND s.paused_until > clock_timestamp() THEN 0 ELSE w.strike END AS strike,
     (clock_timestamp() AT TIME ZONE u.time_zone)::date AS today, u.time_zone,
     CASE WHEN p.daily_limit IS NULL THEN s.daily_limit ELSE least(s.daily_limit, p.daily_limit) END AS cap,
     CASE WHEN g.rate_per_minute = 0 THEN 0
