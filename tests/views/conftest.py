@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import (
@@ -20,13 +23,19 @@ from tests.accounts.conftest import plans
 from tests.services.conftest import _sandbox, sandbox
 
 __all__ = ["_sandbox", "plans", "sandbox"]
+ZONE = "Europe/Madrid"
+
+
+def local_today() -> date:
+    """The date of the desk's owner, which is not always that of UTC."""
+    return timezone.localdate(timezone=ZoneInfo(ZONE))
 
 
 class Desk:
     """One user's things, made row by row: pages only read them."""
 
     def __init__(self, email: str) -> None:
-        self.user = User.objects.create_user(email, plan="enterprise", name="Somebody", time_zone="Europe/Madrid")
+        self.user = User.objects.create_user(email, plan="enterprise", name="Somebody", time_zone=ZONE)
         self.account = GatewayAccount.objects.create(
             user=self.user, name="Box", base_url="http://127.0.0.1:9/api", token="t", is_sandbox=True
         )

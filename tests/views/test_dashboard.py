@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from phonebank.whatsappapi.filters import SORTS
 from phonebank.whatsappapi.models import Alert, CampaignCount, Message, SessionGroup, WaSenderSession
-from tests.views.conftest import Desk
+from tests.views.conftest import Desk, local_today
 
 HOME = "/whatsappapi/"
 TABLE = "/whatsappapi/sessions/"
@@ -24,7 +24,7 @@ def names(desk: Desk, url: str) -> list[str]:
 @pytest.fixture
 def many(desk: Desk) -> dict[str, WaSenderSession]:
     """One session of each sort."""
-    today = timezone.localdate()
+    today = local_today()
     group = SessionGroup.objects.create(user=desk.user, name="Madrid", colour="blue")
     rows = {
         "Anna": desk.session("Anna", is_default=True, messages_sent_today=10, usage_date=today, daily_limit=100),
@@ -118,7 +118,7 @@ def test_a_poll_brings_something_only_when_it_looks_different(desk: Desk) -> Non
     for _ in range(2):  # each rendering has another CSRF token
         same = desk.client.get(again, **HTMX)
         assert (same.status_code, same.content) == (204, b"")
-    WaSenderSession.objects.filter(pk=row.pk).update(messages_sent_today=3, usage_date=timezone.localdate())
+    WaSenderSession.objects.filter(pk=row.pk).update(messages_sent_today=3, usage_date=local_today())
     changed = desk.client.get(again, **HTMX)
     assert changed.status_code == 200
     assert "3 today" in changed.text
@@ -140,7 +140,7 @@ def test_the_card_tells_the_day_the_queue_and_the_wrong_phone(desk: Desk) -> Non
     opened = timezone.now()
     WaSenderSession.objects.filter(pk=row.pk).update(
         linked_number="+16465550123", is_default=True, daily_limit=2000, messages_sent_today=1500,
-        usage_date=timezone.localdate(), usage_opened_at=opened, status_since=opened - timedelta(days=3),
+        usage_date=local_today(), usage_opened_at=opened, status_since=opened - timedelta(days=3),
     )  # fmt: skip
     page = desk.client.get(HOME).text
     for words in ("1,500 of 2,000 today", "1,234 waiting", "Starts anew at", "Another phone scanned the code",

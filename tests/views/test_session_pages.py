@@ -16,7 +16,7 @@ from phonebank.sandbox import DEFAULT_TOKEN
 from phonebank.whatsappapi.models import Message, SessionEvent, SessionGroup, WaSenderSession, WebhookEvent
 from phonebank.whatsappapi.services.gateways import ensure_sandbox_account
 from tests.services.conftest import Sandbox
-from tests.views.conftest import Desk
+from tests.views.conftest import Desk, local_today
 
 pytestmark = pytest.mark.django_db
 
@@ -109,7 +109,7 @@ def test_what_did_not_change_is_not_sent_again(desk: Desk) -> None:
     first = desk.client.get(url("session_now", one), **htmx)
     poll = first.text.split('hx-get="')[1].split('"')[0].replace("&amp;", "&")
     assert desk.client.get(poll, **htmx).status_code == 204
-    WaSenderSession.objects.update(messages_sent_today=5, usage_date=timezone.localdate())
+    WaSenderSession.objects.update(messages_sent_today=5, usage_date=local_today())
     assert desk.client.get(poll, **htmx).status_code == 200
     assert desk.client.get(poll).status_code == 302
 

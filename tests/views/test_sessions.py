@@ -4,14 +4,13 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.utils import timezone
 from pytest_django import Settings
 
 from phonebank.sandbox import DEFAULT_TOKEN
 from phonebank.whatsappapi.models import WaSenderSession
 from phonebank.whatsappapi.services.gateways import ensure_sandbox_account
 from tests.services.conftest import Sandbox
-from tests.views.conftest import Desk
+from tests.views.conftest import Desk, local_today
 
 
 @pytest.fixture
@@ -116,7 +115,7 @@ def test_the_card_has_word_reason_and_one_action(status: str, word: str, action:
 
 
 def test_yesterdays_count_is_not_todays(desk: Desk) -> None:
-    today = timezone.localdate()
+    today = local_today()
     desk.session(messages_sent_today=9, usage_date=today - timedelta(days=2), daily_limit=9)
     card = desk.client.get("/whatsappapi/").context["cards"][0]
     assert (card.used, card.room, card.health.light) == (0, 9, "green")
