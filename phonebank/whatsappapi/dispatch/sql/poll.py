@@ -56,6 +56,7 @@ FROM whatsappapi_wasendersession s CROSS JOIN LATERAL (
 ) w JOIN whatsappapi_attempt a ON a.id = w.attempt_id
 WHERE s.deleted_at IS NULL AND s.api_key <> '' AND s.rejected_key_version <> s.key_version
   AND (s.paused_until IS NULL OR s.paused_until <= clock_timestamp())
+ORDER BY w.session_id, w.due_at
 """
 
 LATER = """
