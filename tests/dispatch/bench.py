@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from phonebank import jobs
 from phonebank.accounts.models import Plan, User
 from phonebank.gateways.base import Accepted, Outcome
-from phonebank.whatsappapi.dispatch import deal, tend
+from phonebank.whatsappapi.dispatch import arrays, deal, tend
 from phonebank.whatsappapi.dispatch.claim import Bodies, Limits, Ticked, tick
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.settle import Claim
@@ -107,7 +107,7 @@ class Bench:
 
     def connect(self) -> psycopg.AsyncConnection[Any]:
         async def open_() -> psycopg.AsyncConnection[Any]:
-            return await psycopg.AsyncConnection.connect(**jobs.database(), autocommit=True)
+            return await arrays.connect(jobs.database())
 
         return self.run(open_())
 
@@ -283,7 +283,7 @@ class Bench:
         result = Ticked()
 
         async def work() -> None:
-            async with await psycopg.AsyncConnection.connect(**jobs.database(), autocommit=True) as conn:
+            async with await arrays.connect(jobs.database()) as conn:
                 await tick(conn, limits or self.limits, list(outcomes), wants, Bodies(), 0.0, result)
 
         asyncio.run(work())

@@ -20,6 +20,7 @@ from phonebank.gateways.base import Deferred, MaybeSent, Outcome
 from phonebank.gateways.errors import GatewayError
 from phonebank.gateways.transport import open_http
 from phonebank.gateways.wasender import WaSender
+from phonebank.whatsappapi.dispatch import arrays
 from phonebank.whatsappapi.dispatch.claim import HORIZON, Bodies, Limits, Ticked, tick
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.settle import Claim
@@ -161,7 +162,7 @@ class Engine:
 
     async def _connection(self) -> psycopg.AsyncConnection[Any]:
         if self.conn is None or self.conn.closed:
-            self.conn = await psycopg.AsyncConnection.connect(**self.dsn, autocommit=True)
+            self.conn = await arrays.connect(self.dsn)
         return self.conn
 
     async def _disconnect(self) -> None:
