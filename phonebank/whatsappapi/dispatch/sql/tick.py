@@ -27,32 +27,34 @@ WITH o AS MATERIALIZED (
               %(refund)s::bool[], %(reason)s::text[])
     AS o(attempt, message, session, outcome, state, msg_id, http, detail, retry, mark, refund, reason)
 ), m AS MATERIALIZED (
-  SELECT m.id, {word("m")} AS old
-  FROM whatsappapi_message m JOIN o ON o.message = m.id AND o.attempt = m.attempt
-  WHERE m.state IN ('sending', 'unknown') AND NOT (m.state = 'unknown' AND (o.state = 'unknown' OR o.clash))
-  ORDER BY m.id FOR NO KEY UPDATE OF m
+  -- One look by id for each, locked in that order. As a join it was read whole where few rows were known as sending.
+  SELECT m.id, m.old, o.* FROM (SELECT * FROM o ORDER BY message) o CROSS JOIN LATERAL (
+    SELECT m.id, {word("m")} AS old FROM whatsappapi_message m
+    WHERE m.id = o.message AND m.attempt = o.attempt AND m.state IN ('sending', 'unknown')
+      AND NOT (m.state = 'unknown' AND (o.state = 'unknown' OR o.clash))
+    FOR NO KEY UPDATE
+  ) m
 ), moved AS (
   UPDATE whatsappapi_message t SET
-    state = CASE WHEN o.clash THEN 'unknown' ELSE o.state END,
-    reason = o.reason,
+    state = CASE WHEN m.clash THEN 'unknown' ELSE m.state END,
+    reason = m.reason,
     -- Each further refusal waits twice as long: nothing pauses for a single message.
-    retry_at = CASE WHEN o.state = 'queued' THEN clock_timestamp() + make_interval(secs =>
-      o.retry * CASE WHEN o.outcome = 'not_sent' THEN power(2, least(t.tries, 8)) ELSE 1 END) END,
-    attempt = CASE WHEN o.state = 'queued' THEN NULL ELSE t.attempt END,
-    tries = least(t.tries + (o.outcome <> 'deferred')::int, 32000),
-    tried = CASE WHEN o.mark = '' OR t.tried @> ARRAY[o.mark]::varchar[] THEN t.tried
-                 ELSE array_append(t.tried, o.mark::varchar) END
-  FROM m JOIN o ON o.message = m.id
-  WHERE t.id = m.id AND t.attempt = o.attempt
-  RETURNING t.id, t.campaign_id, t.session_id, m.old, {word("t")} AS new, o.attempt, o.clash
+    retry_at = CASE WHEN m.state = 'queued' THEN clock_timestamp() + make_interval(secs =>
+      m.retry * CASE WHEN m.outcome = 'not_sent' THEN power(2, least(t.tries, 8)) ELSE 1 END) END,
+    attempt = CASE WHEN m.state = 'queued' THEN NULL ELSE t.attempt END,
+    tries = least(t.tries + (m.outcome <> 'deferred')::int, 32000),
+    tried = CASE WHEN m.mark = '' OR t.tried @> ARRAY[m.mark]::varchar[] THEN t.tried
+                 ELSE array_append(t.tried, m.mark::varchar) END
+  FROM m WHERE t.id = m.id AND t.attempt = m.attempt
+  RETURNING t.campaign_id, t.session_id, m.old, {word("t")} AS new, m.attempt, m.outcome, m.msg_id, m.http, m.detail,
+    m.refund, m.clash
 ), fin AS (
   UPDATE whatsappapi_attempt a SET
     finished_at = coalesce(a.finished_at, clock_timestamp()),
     resolved_at = CASE WHEN o.outcome = 'unknown' OR o.clash THEN NULL ELSE clock_timestamp() END,
     outcome = CASE WHEN o.clash THEN 'unknown' ELSE o.outcome END,
     http_status = o.http, detail = o.detail, msg_id = CASE WHEN o.clash THEN NULL ELSE o.msg_id END
-  FROM moved JOIN o ON o.attempt = moved.attempt
-  WHERE a.id = o.attempt
+  FROM moved o WHERE a.id = o.attempt
   RETURNING a.session_id, a.usage_date, a.msg_id, o.refund AND NOT o.clash AS refund, o.clash
 ), stale AS (
   UPDATE whatsappapi_attempt a SET
