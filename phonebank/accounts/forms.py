@@ -69,6 +69,7 @@ class SignupForm(forms.Form):
     """What sign-up asks beyond allauth's e-mail and password (ACCOUNT_SIGNUP_FORM_CLASS)."""
 
     time_zone = TimeZoneField(initial="UTC", widget=forms.Select(attrs={"data-time-zone": ""}))
+    field_order = ["email", "password1", "password2", "time_zone"]
 
     def signup(self, request: HttpRequest, user: User) -> None:
         user.time_zone = self.cleaned_data["time_zone"]

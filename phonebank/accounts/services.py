@@ -102,6 +102,28 @@ def accept_invite(*, token: str, password: str, time_zone: str, name: str = "") 
         return user
 
 
+def change_profile(*, actor: User, name: str, time_zone: str, locale: str) -> None:
+    """A person's own settings. The record says that the name changed, not to what."""
+    with transaction.atomic():
+        row = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
+        before = {"time_zone": row.time_zone, "locale": row.locale}
+        is_renamed = row.name != name
+        row.name, row.time_zone, row.locale = name, time_zone, locale
+        row.save(update_fields=["name", "time_zone", "locale"])
+        changes = {field: (old, getattr(row, field)) for field, old in before.items() if old != getattr(row, field)}
+        if changes or is_renamed:
+            facts = {"renamed": True} if is_renamed else {}
+            record(actor=actor, verb="user.settings_changed", target=row, changes=changes, **facts)
+
+
+def set_password(*, actor: User, password: str) -> None:
+    """A person's new password; every session of theirs ends unless the caller renews it."""
+    with transaction.atomic():
+        actor.set_password(password)
+        actor.save(update_fields=["password"])
+        record(actor=actor, verb="user.password_set", target=actor)
+
+
 def signup_is_open() -> bool:
     """Whether a stranger may sign up: never before the first administrator, then as SIGNUP says."""
     return settings.SIGNUP == "open" and has_administrator()

@@ -85,7 +85,7 @@ def _new_account_link(request: HttpRequest, token: str, link: OneTimeLink) -> Ht
 def settings_page(request: HttpRequest) -> HttpResponse:
     form = ProfileForm(request.POST or None, instance=request.user)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        services.change_profile(actor=request.user, **form.cleaned_data)
         messages.success(request, "Saved.")
         return redirect("accounts:settings")
     status = 422 if form.errors else 200
@@ -99,7 +99,7 @@ def password(request: HttpRequest) -> HttpResponse:
     new_only = not request.user.has_usable_password() or _came_by_link(request)
     form = (SetPasswordForm if new_only else PasswordChangeForm)(request.user, request.POST or None)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        services.set_password(actor=request.user, password=form.cleaned_data["new_password1"])
         # Keeps this session; every other one of this person ends here.
         update_session_auth_hash(request, request.user)
         request.session.pop(LINK_LOGIN, None)

@@ -25,6 +25,7 @@ class AuditMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get(HEADER, "") if settings.TRUSTED_PROXY else ""
         request_id = given if _GIVEN.fullmatch(given) else uuid.uuid4().hex
+        request.request_id = request_id  # for the log lines (audit/logs.py)
         with acting(how_of(request.path_info), address=client_address(request), request_id=request_id):
             response = self.get_response(request)
         response[HEADER] = request_id

@@ -173,6 +173,8 @@ ALLAUTH_TRUSTED_PROXY_COUNT = 1 if TRUSTED_PROXY else 0
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 IMPORT_MAX_BYTES = 25 * 1024 * 1024
 WEBHOOK_MAX_BYTES = 1024 * 1024
+# Raw webhooks that were applied are deleted after so many days.
+WEBHOOK_KEEP_DAYS = env.int("WEBHOOK_KEEP_DAYS", default=30)
 
 # The gateway. The sandbox's address is set by the commands that start one.
 WASENDER_URL = env.str("WASENDER_URL", default="https://www.wasenderapi.com/api")
@@ -246,8 +248,9 @@ BRAKES = env.bool("BRAKES", default=True)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"request_id": {"()": "phonebank.audit.logs.RequestId"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}{request_id}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="WARNING")},
     "loggers": {"phonebank": {"level": env.str("LOG_LEVEL", default="INFO")}},
 }

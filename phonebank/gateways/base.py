@@ -106,6 +106,14 @@ class QrCode:
 
 
 @dataclass(frozen=True, slots=True)
+class Passkey:
+    """What WaSender's passkey helper asks for (contract 2.5); who has it can link the session."""
+
+    token: str = field(repr=False)
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectResult:
     """The answer to connect (contract 2.2): a QR text, a passkey token, or neither when already connected."""
 

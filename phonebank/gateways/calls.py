@@ -24,7 +24,8 @@ _BY_STATUS = {
     401: errors.Unauthorized, 402: errors.NoSubscription, 403: errors.Unauthorized, 404: errors.NotFound,
     405: errors.ConfigurationError, 410: errors.NotFound,
 }  # fmt: skip
-_NO_QR = re.compile(r"need_scan state|re.?initiali[sz]e")  # the QR call in any other state (contract 2.2)
+# The QR and passkey calls in any other state (contract 2, 2.2).
+_NOT_ASKED = re.compile(r"need_(?:scan|passkey) state|re.?initiali[sz]e")
 
 
 class Calls:
@@ -107,7 +108,7 @@ def _refusal(
         return errors.ConfigurationError(detail, http_status=status)
     if "session limit" in text:
         return errors.LimitReached(detail, http_status=status)
-    if _NO_QR.search(text):
+    if _NOT_ASKED.search(text):
         return errors.NotConnected(detail, http_status=status)
     kind = _BY_TEXT.get(text_code(text) or "") or _BY_STATUS.get(status, errors.Refused)
     if kind is errors.NotFound and path.count("/") == 1:

@@ -17,6 +17,12 @@ _TEXTS = (
     ("documentMessage", "caption"), ("buttonsResponseMessage", "selectedDisplayText"),
     ("templateButtonReplyMessage", "selectedDisplayText"), ("listResponseMessage", "title"),
 )  # fmt: skip
+_CARRIED = (
+    ("imageMessage", "photo"), ("videoMessage", "video"), ("audioMessage", "audio"), ("documentMessage", "document"),
+    ("stickerMessage", "sticker"), ("contactMessage", "contact"), ("contactsArrayMessage", "contact"),
+    ("locationMessage", "location"), ("liveLocationMessage", "location"), ("pollCreationMessage", "poll"),
+    ("reactionMessage", "reaction"),
+)  # fmt: skip
 _WRAPPERS = ("ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "documentWithCaptionMessage", "editedMessage")
 
 
@@ -86,6 +92,18 @@ def parse_json(raw: bytes | str) -> object:
         return json.loads(raw)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def message_media(message: object) -> str:
+    """What a WhatsApp message object carries beside words, in one word; empty for a bare text."""
+    for _ in range(6):
+        body = as_object(message)
+        found = next((word for field, word in _CARRIED if isinstance(body.get(field), dict)), "")
+        inner = next((body[kind] for kind in _WRAPPERS if isinstance(body.get(kind), dict)), None)
+        if found or inner is None:
+            return found
+        message = as_object(inner).get("message")
+    return ""
 
 
 def message_text(message: object, limit: int = 65536) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from phonebank.gateways.base import (
@@ -11,6 +11,7 @@ from phonebank.gateways.base import (
     LogEntry,
     LogPage,
     MessageInfo,
+    Passkey,
     SessionInfo,
     SessionLogEntry,
     WhoAmI,
@@ -69,6 +70,22 @@ def connection(data: object) -> ConnectResult:
         passkey_expires_at=str(expires) if as_int(expires) is not None else as_text(expires, 100),
         message=as_text(body.get("message"), 500),
     )
+
+
+def passkey(data: object) -> Passkey:
+    """A passkey token (contract 2); when it ends may be told as a date or as seconds or milliseconds since 1970."""
+    body = as_object(data)
+    token = as_text(body.get("token"), 2000)
+    if not token:
+        raise ValueError("no passkey token")
+    expires = body.get("expires_at")
+    number = as_int(expires)
+    if number is not None:
+        seconds = number / 1000 if number > 10**11 else number
+        moment = datetime.fromtimestamp(seconds, UTC) if 0 <= seconds < 10**11 else None
+    else:
+        moment = as_datetime(expires)
+    return Passkey(token, moment)
 
 
 def log_page(data: object, entry: Callable[[Any], T]) -> LogPage[T]:
@@ -132,6 +149,10 @@ def who_am_i(data: object) -> WhoAmI:
     return WhoAmI(number, as_text(body.get("lid"), 200), as_text(body.get("name"), 200))
 
 
+# A picture without a caption is known, not hidden.
+_MEDIA = {"imageUrl", "videoUrl", "documentUrl", "audioUrl", "stickerUrl"}
+
+
 def _content(value: object) -> str | None:
     if isinstance(value, dict):
         return message_text(value)
@@ -142,7 +163,8 @@ def _content(value: object) -> str | None:
     except ValueError:
         return as_text(value, 65536)
     if isinstance(decoded, dict):
-        return message_text(decoded)
+        words = message_text(decoded)
+        return "" if words is None and _MEDIA & decoded.keys() else words
     return as_text(decoded if isinstance(decoded, str) else value, 65536)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from phonebank.gateways import parsing
-from phonebank.gateways.base import ConnectResult, LogEntry, LogPage, QrCode, SessionInfo, SessionLogEntry
+from phonebank.gateways.base import ConnectResult, LogEntry, LogPage, Passkey, QrCode, SessionInfo, SessionLogEntry
 from phonebank.gateways.calls import Calls, read_value
 from phonebank.gateways.coerce import as_object, as_text, normalise_status
 from phonebank.gateways.errors import NotFound, UnexpectedAnswer
@@ -92,6 +92,11 @@ class SessionCalls(Calls):
         if not text:
             raise UnexpectedAnswer("no QR code in the answer")
         return QrCode(text)
+
+    async def passkey_token(self, token: str, session_id: int) -> Passkey:
+        """The token for WaSender's passkey helper. Raises NotConnected when no passkey is asked for."""
+        answer = await self._call(token, "GET", f"/whatsapp-sessions/{session_id:d}/passkey-token")
+        return read_value(parsing.passkey, answer.get("data"))
 
     async def disconnect(self, token: str, session_id: int) -> str:
         """End the session's connection and return its new status."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import io
+import logging
 import re
 import threading
 import uuid
@@ -11,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.test import Client, override_settings
+from django.utils.module_loading import import_string
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -100,6 +104,26 @@ def test_requests_do_not_mix(rf: Any) -> None:
     for thread in threads:
         thread.join(10)
     assert seen == {"one": "one", "two": "two"}
+
+
+def test_log_lines_of_a_request_carry_its_id(desk: Desk) -> None:
+    """With the parts that the settings name; pytest has handlers of its own here."""
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    config = django_settings.LOGGING
+    handler.setFormatter(logging.Formatter(config["formatters"]["line"]["format"], style="{"))
+    assert config["handlers"]["console"]["filters"] == ["request_id"]
+    handler.addFilter(import_string(config["filters"]["request_id"]["()"])())
+    logger = logging.getLogger("django.request")
+    logger.addHandler(handler)
+    try:
+        answer = desk.client.get("/whatsappapi/nowhere/")
+        logger.warning("outside")
+    finally:
+        logger.removeHandler(handler)
+    lines = out.getvalue().splitlines()
+    assert f"WARNING django.request [{answer[HEADER]}]: Not Found: /whatsappapi/nowhere/" in lines[0]
+    assert lines[1].endswith("WARNING django.request: outside")
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------------

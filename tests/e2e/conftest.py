@@ -1,8 +1,12 @@
-"""A real Chromium before the real processes: what a person sees, and what the browser complains of."""
+"""A real Chromium before the real processes: what a person sees, and what the browser complains of.
+
+`SHOTS=folder` keeps a picture of every page that is looked at.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +26,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from phonebank.accounts.models import OneTimeLink
+from phonebank.accounts.services import make_link
 from tests.scenes.conftest import Scene, scene
 
 __all__ = ["scene"]
@@ -33,6 +39,11 @@ ARGS = [
 WIDE, PHONE = (1280, 800), (390, 844)
 QUIET = {"LOG_LEVEL": "WARNING"}  # for the processes: what they log when all is well would bury a failure
 SCREENS = [(size, theme) for size in (WIDE, PHONE) for theme in ("light", "dark")]
+# Wide and light, narrow and dark: enough for the lesser pages.
+CORNERS = [SCREENS[0], SCREENS[-1]]
+BROWSER = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
+# What every test of people before the real processes is marked with.
+JOURNEY = [*BROWSER, pytest.mark.parametrize("scene", [QUIET], indirect=True, ids=[""])]
 PATIENCE = 20_000  # milliseconds; two shared cores may be busy
 # The policy's own reports, in case a browser should not write them to the console.
 TELL_VIOLATIONS = """addEventListener("securitypolicyviolation",
@@ -104,6 +115,10 @@ class Visitor:
         self.press("Log in")
         self.page.wait_for_url("**/whatsappapi/")
 
+    def log_in(self, scene: Scene) -> None:
+        """As the scene's user."""
+        self.use_link(f"/accounts/link/{make_link(purpose=OneTimeLink.Purpose.LOGIN, user=scene.user)}/")
+
 
 @pytest.fixture(scope="package")
 def browser(django_db_setup: None) -> Iterator[Browser]:
@@ -151,3 +166,35 @@ def check_page(page: Page, name: str) -> list[str]:
     ]
     width, window = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     return wrong + ([f"{name}: {width} px wide on {window} px"] if width > window else [])
+
+
+def look(
+    me: Visitor,
+    pages: dict[str, str],
+    screens: list[tuple[tuple[int, int], str]] = SCREENS,
+    *,
+    then: Callable[[Page], None] = lambda page: None,
+    note: str = "",
+) -> list[str]:
+    """Opens each page on each screen; returns what is wrong. `pages`: path -> words that show that it is the one meant.
+
+    `then` is done on each page before it is judged.
+    """
+    wrong = []
+    for size, theme in screens:
+        context = me.screen(size, theme)
+        page = me.open(context)
+        for path, words in pages.items():
+            page.goto(path)
+            expect(page.locator("main")).to_contain_text(words)
+            then(page)
+            wrong += check_page(page, f"{path} at {size[0]} px, {theme} {note}".rstrip())
+            shoot(page, f"{path}-{note}-{size[0]}-{theme}")
+        context.close()
+    return wrong
+
+
+def shoot(page: Page, name: str) -> None:
+    if folder := os.environ.get("SHOTS"):
+        name = re.sub(r"[^\w-]+", "-", re.sub(r"[0-9a-f-]{36}", "ID", name)).strip("-")
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

@@ -5,25 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
-from phonebank.accounts.models import OneTimeLink
-from phonebank.accounts.services import make_link
 from tests.scenes.conftest import Scene
 
-from .conftest import QUIET, Visitor, check_page
+from .conftest import JOURNEY, Visitor, check_page
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.parametrize("scene", [QUIET], indirect=True, ids=[""]),
-]
+pytestmark = JOURNEY
 
 
 def test_read_try_and_revoke(scene: Scene, visit: Callable[[], Visitor]) -> None:
     me = visit()
-    me.use_link(f"/accounts/link/{make_link(purpose=OneTimeLink.Purpose.LOGIN, user=scene.user)}/")
+    me.log_in(scene)
     page = me.goto("/accounts/tokens/")
     page.get_by_label("Name").fill("Shop")
     page.get_by_label("May").select_option("write")

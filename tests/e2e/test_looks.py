@@ -5,30 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
-from phonebank.accounts.models import OneTimeLink
-from phonebank.accounts.services import make_link
 from phonebank.sandbox import DEFAULT_TOKEN
 from phonebank.whatsappapi.models import Campaign
 from phonebank.whatsappapi.services import campaigns, gateways
 from tests.scenes.conftest import Scene
 
-from .conftest import PHONE, QUIET, SCREENS, Visitor, check_page
+from .conftest import CORNERS, JOURNEY, PHONE, Visitor, check_page, look
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.parametrize("scene", [QUIET], indirect=True, ids=[""]),
-]
+pytestmark = JOURNEY
 
 
 def test_every_eye(scene: Scene, visit: Callable[[], Visitor]) -> None:
     me = visit()
     wrong = look(me, {"/accounts/login/": "Many WhatsApp numbers, one desk."})
     gateways.ensure_sandbox_account(owner=scene.user, url=scene.sandbox.url, token=DEFAULT_TOKEN)
-    me.use_link(f"/accounts/link/{make_link(purpose=OneTimeLink.Purpose.LOGIN, user=scene.user)}/")
+    me.log_in(scene)
     wrong += look(me, EMPTY, CORNERS)
     finished, running, draft, code = furnish(scene, me)
     wrong += look(me, OTHERS | {f"/whatsappapi/campaigns/{draft.public_id}/": "Start - 30 people"}, CORNERS)
@@ -43,8 +36,6 @@ def test_every_eye(scene: Scene, visit: Callable[[], Visitor]) -> None:
     assert wrong == []
 
 
-# Wide and light, narrow and dark: enough for the lesser pages.
-CORNERS = [SCREENS[0], SCREENS[-1]]
 # Path -> words that show that it is the page that was meant.
 EMPTY = {
     "/whatsappapi/": "Connect your first number",
@@ -83,24 +74,10 @@ def furnish(scene: Scene, me: Visitor) -> tuple[Campaign, Campaign, Campaign, st
     return finished, running, draft, re.sub(r"^https?://[^/]*", "", page.url)
 
 
-def look(me: Visitor, pages: dict[str, str], screens: list[tuple[tuple[int, int], str]] = SCREENS) -> list[str]:
-    """Opens each page on each screen; returns what is wrong."""
-    wrong = []
-    for size, theme in screens:
-        context = me.screen(size, theme)
-        page = me.open(context)
-        for path, words in pages.items():
-            page.goto(path)
-            expect(page.locator("main")).to_contain_text(words)
-            wrong += check_page(page, f"{path} at {size[0]} px, {theme}")
-        context.close()
-    return wrong
-
-
 def test_the_menus(scene: Scene, visit: Callable[[], Visitor]) -> None:
     """On a phone, by keyboard alone, and with the other theme chosen."""
     me = visit()
-    me.use_link(f"/accounts/link/{make_link(purpose=OneTimeLink.Purpose.LOGIN, user=scene.user)}/")
+    me.log_in(scene)
     page = me.open(me.screen(PHONE, "light"))
     page.goto("/whatsappapi/")
     page.keyboard.press("Tab")

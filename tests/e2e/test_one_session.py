@@ -1,46 +1,35 @@
-"""One session's pages by hand: created, scanned, tried out, changed, grouped; and every eye on them.
-
-`SHOTS=folder` keeps the pictures.
-"""
+"""One session's pages by hand: created, scanned, tried out, changed, grouped; and every eye on them."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from phonebank.accounts.models import OneTimeLink, User
-from phonebank.accounts.services import make_link
+from phonebank.accounts.models import User
 from phonebank.sandbox import DEFAULT_TOKEN
 from phonebank.whatsappapi.models import GatewayAccount, SessionEvent, WaSenderSession
 from phonebank.whatsappapi.services import gateways
 from tests.scenes.conftest import Scene
 
-from .conftest import QUIET, SCREENS, Visitor, check_page
+from .conftest import JOURNEY, Visitor, look, shoot
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.parametrize("scene", [QUIET], indirect=True, ids=[""]),
-]
+pytestmark = JOURNEY
 
 
 def test_one_session(scene: Scene, visit: Callable[[], Visitor]) -> None:
     me = visit()
     gateways.ensure_sandbox_account(owner=scene.user, url=scene.sandbox.url, token=DEFAULT_TOKEN)
-    me.use_link(f"/accounts/link/{make_link(purpose=OneTimeLink.Purpose.LOGIN, user=scene.user)}/")
+    me.log_in(scene)
     row = link_by_hand(scene, me)
     try_it_out(scene, me, row)
     change(me, row)
     group(me, row)
     restart(scene, me, row)
-    assert eyes(scene, me, row) == []
+    assert look(me, furnish(scene, row)) == []
 
 
 def link_by_hand(scene: Scene, me: Visitor) -> WaSenderSession:
@@ -51,7 +40,7 @@ def link_by_hand(scene: Scene, me: Visitor) -> WaSenderSession:
     me.press("Create and show the code")
     expect(page.get_by_role("img", name="QR code")).to_be_visible()
     row = WaSenderSession.objects.get()
-    look(me.page, "link")
+    shoot(me.page, "link")
     scene.sandbox.scan(row.wasender_id)
     expect(page.get_by_role("heading", name="Linked")).to_be_visible()  # without a reload
     expect(page.get_by_role("img", name="QR code")).to_be_hidden()
@@ -103,23 +92,6 @@ def restart(scene: Scene, me: Visitor, row: WaSenderSession) -> None:
     expect(me.page.locator("#now")).to_contain_text("Logged out")
 
 
-def eyes(scene: Scene, me: Visitor, row: WaSenderSession) -> list[str]:
-    """Every page of this part on every screen. Returns what is wrong."""
-    pages = furnish(scene, row)
-    wrong = []
-    for size, theme in SCREENS:
-        context = me.screen(size, theme)
-        page = me.open(context)
-        for path, words in pages.items():
-            page.goto(path)
-            expect(page.locator("main")).to_contain_text(words)
-            wrong += check_page(page, f"{path} at {size[0]} px, {theme}")
-            name = re.sub(r"[0-9a-f-]{36}", "ID", path).strip("/").replace("/", "-")
-            look(page, f"{name}-{size[0]}-{theme}")
-        context.close()
-    return wrong
-
-
 def furnish(scene: Scene, row: WaSenderSession) -> dict[str, str]:
     """A past to look at, an account of the operator's, a session to take over. Returns path -> words on it."""
     User.objects.filter(pk=scene.user.pk).update(is_superuser=True)
@@ -157,9 +129,3 @@ def furnish(scene: Scene, row: WaSenderSession) -> dict[str, str]:
         f"{gateway}{mine.public_id}/adopt/": "Old shop",
         f"{gateway}{mine.public_id}/remove/": "leaves Phonebank",
     }
-
-
-def look(page: Page, name: str) -> None:
-    if folder := os.environ.get("SHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{folder}/{name}.png", full_page=True)

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
-from phonebank.accounts.models import OneTimeLink
-from phonebank.accounts.services import make_link
 from phonebank.whatsappapi.models import BulkAction, WaSenderSession
 from tests.scenes.conftest import Scene
 
-from .conftest import PHONE, QUIET, Visitor, check_page
+from .conftest import JOURNEY, PHONE, Visitor, check_page
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.parametrize("scene", [QUIET], indirect=True, ids=[""]),
-]
+pytestmark = JOURNEY
 
 
 def test_living_with_many_sessions(scene: Scene, visit: Callable[[], Visitor]) -> None:
     rows = scene.link(6)
     names = [row.session_name for row in rows]
     me = visit()
-    me.use_link(f"/accounts/link/{make_link(purpose=OneTimeLink.Purpose.LOGIN, user=scene.user)}/")
+    me.log_in(scene)
     search_goes_on(me, rows)
     page = me.goto("/whatsappapi/sessions/")
     for name in names[:2]:

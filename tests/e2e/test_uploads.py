@@ -7,23 +7,16 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import pytest
 import xlsxwriter
 from playwright.sync_api import expect
 
-from phonebank.accounts.models import OneTimeLink
-from phonebank.accounts.services import make_link
 from phonebank.whatsappapi.models import Contact, ContactImport, ContactList, InboundMessage, Suppression
 from phonebank.whatsappapi.services import contacts, optout
 from tests.scenes.conftest import Scene
 
-from .conftest import QUIET, SCREENS, Visitor, check_page
+from .conftest import JOURNEY, Visitor, check_page, look
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.parametrize("scene", [QUIET], indirect=True, ids=[""]),
-]
+pytestmark = JOURNEY
 
 NOISE = random.Random(1).randbytes(20_000)
 FILES = {
@@ -37,13 +30,9 @@ FILES = {
 LONG = "Annabella Maximiliana von und zu Hohenlohe-Schillingsfürst " * 2
 
 
-def log_in(scene: Scene, me: Visitor) -> None:
-    me.use_link(f"/accounts/link/{make_link(purpose=OneTimeLink.Purpose.LOGIN, user=scene.user)}/")
-
-
 def test_files_that_are_none(scene: Scene, visit: Callable[[], Visitor]) -> None:
     me = visit()
-    log_in(scene, me)
+    me.log_in(scene)
     for name, (content, sentence) in FILES.items():
         page = me.goto("/whatsappapi/contacts/import/")
         page.get_by_label("List").fill("Regulars")
@@ -75,7 +64,7 @@ def workbook() -> bytes:
 
 def test_a_workbook_from_columns_to_report(scene: Scene, visit: Callable[[], Visitor]) -> None:
     me = visit()
-    log_in(scene, me)
+    me.log_in(scene)
     page = me.goto("/whatsappapi/contacts/import/")
     page.get_by_label("List").fill("Guests")
     page.locator("#id_file").set_input_files(
@@ -120,10 +109,10 @@ def furnish(scene: Scene) -> str:
 
 def test_every_eye(scene: Scene, visit: Callable[[], Visitor]) -> None:
     me = visit()
-    log_in(scene, me)
+    me.log_in(scene)
     at = "/whatsappapi/contacts/"
     wrong = look(
-        me, "empty", {at: "No lists yet", f"{at}people/": "Nobody yet", f"{at}opt-outs/": "Nobody has opted out"}
+        me, {at: "No lists yet", f"{at}people/": "Nobody yet", f"{at}opt-outs/": "Nobody has opted out"}, note="empty"
     )
     person = furnish(scene)
     page = me.goto(f"{at}import/")
@@ -139,19 +128,6 @@ def test_every_eye(scene: Scene, visit: Callable[[], Visitor]) -> None:
         f"{at}import/": "Your last imports", page.url.partition(scene.web)[2]: "The first rows",
         f"{at}lists/{ContactList.objects.get().public_id}/": "Rename",
     }  # fmt: skip
-    wrong += look(me, "full", full)
+    wrong += look(me, full, note="full")
     assert wrong == []
     assert Suppression.objects.filter(lifted_at=None).count() == 13
-
-
-def look(me: Visitor, name: str, pages: dict[str, str]) -> list[str]:
-    wrong = []
-    for size, theme in SCREENS:
-        context = me.screen(size, theme)
-        page = me.open(context)
-        for path, words in pages.items():
-            page.goto(path)
-            expect(page.locator("main")).to_contain_text(words)
-            wrong += check_page(page, f"{path} at {size[0]} px, {theme}, {name}")
-        context.close()
-    return wrong

@@ -124,6 +124,32 @@ async def test_connecting(server: RawServer, gateway: WaSender, data, expected):
     assert "t0k" not in repr(result)
 
 
+@pytest.mark.parametrize(
+    ("expires", "expected"),
+    [
+        ("2026-08-01T00:00:00Z", datetime(2026, 8, 1, tzinfo=UTC)),
+        (1785542400, datetime(2026, 8, 1, tzinfo=UTC)),
+        (1785542400000, datetime(2026, 8, 1, tzinfo=UTC)),
+        (-1, None), (10**30, None), ("soon", None), (None, None),
+    ],
+)  # fmt: skip
+async def test_a_passkey_token(server: RawServer, gateway: WaSender, expires, expected):
+    server.behave = replies(ok({"token": "t0k", "expires_at": expires}))
+    found = await gateway.passkey_token(TOKEN, 7)
+    assert (found.token, found.expires_at) == ("t0k", expected)
+    assert server.requests[0].line.startswith("GET /api/whatsapp-sessions/7/passkey-token ")
+    assert "t0k" not in repr(found)
+
+
+async def test_no_passkey_is_asked_for(server: RawServer, gateway: WaSender):
+    server.behave = replies(answer(400, {"success": False, "error": "Session is not in NEED_PASSKEY state."}))
+    with pytest.raises(errors.NotConnected):
+        await gateway.passkey_token(TOKEN, 7)
+    server.behave = replies(ok({"expires_at": 1}))
+    with pytest.raises(errors.UnexpectedAnswer):
+        await gateway.passkey_token(TOKEN, 7)
+
+
 async def test_the_other_session_calls(server: RawServer, gateway: WaSender):
     server.behave = replies(
         answer(200, {"success": True, "api_key": KEY, "data": {"status": "disconnected", "qrCode": "2@x"}})

@@ -44,7 +44,8 @@ class Scene:
         self.web_port, sandbox_port = free_port(), free_port()
         self.sandbox = Sandbox(f"http://127.0.0.1:{sandbox_port}")
         self.web = f"http://127.0.0.1:{self.web_port}"
-        self.env = {"DATABASE_URL": test_database(), "LOCAL_URL": self.web} | CLOCKS | env
+        here = {"DATABASE_URL": test_database(), "LOCAL_URL": self.web, "WASENDER_URL": f"{self.sandbox.url}/api"}
+        self.env = here | CLOCKS | env
         settings.LOCAL_URL = self.web
         self.group.start("sandbox", phonebank("sandbox", "--port", str(sandbox_port)), self.env)
         self.group.start("web", phonebank("web", "--port", str(self.web_port)), self.env)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zoneinfo
 from datetime import timedelta
 
@@ -9,10 +10,18 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.utils import timezone
+from pytest_django import Settings
 
 from phonebank.accounts.models import User, validate_time_zone
-from phonebank.whatsappapi.models import Campaign, CampaignCount, ContactList, GatewayAccount, WaSenderSession
-from phonebank.whatsappapi.services import campaigns
+from phonebank.whatsappapi.models import (
+    Campaign,
+    CampaignCount,
+    ContactList,
+    GatewayAccount,
+    WaSenderSession,
+    WebhookEvent,
+)
+from phonebank.whatsappapi.services import campaigns, retention
 from phonebank.whatsappapi.services.errors import ServiceError
 
 pytestmark = pytest.mark.django_db
@@ -100,3 +109,23 @@ def test_a_session_still_being_created_carries_no_campaign(campaign: Campaign) -
     with pytest.raises(ServiceError) as refused:
         campaigns.create_campaign(actor=user, name="x", contact_list=people, body="Hi", wa_sessions=[intent])
     assert refused.value.code == "not_created"
+
+
+def test_old_webhooks_go_in_chunks_and_waiting_ones_stay(linked: WaSenderSession, settings: Settings) -> None:
+    now = timezone.now()
+
+    def came(days: float, state: str) -> WebhookEvent:
+        digest = hashlib.sha256(f"{days}{state}".encode()).digest()
+        received = now - timedelta(days=days)
+        return WebhookEvent.objects.create(
+            session=linked, received_at=received, state=state, body=b"{}", digest=digest
+        )  # fmt: skip
+
+    old = [came(40, "done"), came(39, "new"), came(38, "quarantined"), came(37, "unmatched"), came(31, "done")]
+    young = [came(29, "done"), came(0, "new")]
+    assert retention.prune_webhooks(chunk=2) == 1
+    assert retention.prune_webhooks() == 2
+    assert retention.prune_webhooks() == 0
+    assert set(WebhookEvent.objects.all()) == {old[1], old[3], *young}
+    settings.WEBHOOK_KEEP_DAYS = 7
+    assert retention.prune_webhooks() == 1

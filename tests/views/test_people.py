@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from phonebank.whatsappapi.models import Contact, ContactImport, ContactList, ContactTag, Suppression
 from phonebank.whatsappapi.services import imports, optout
+from phonebank.whatsappapi.services.list_counts import Counts, count_people
 from tests.views.conftest import Desk
 
 AT = "/whatsappapi/contacts/"
@@ -211,6 +212,15 @@ def test_lists(desk: Desk) -> None:
     assert "Autumn" in desk.client.get(url).text
     desk.client.post(url + "delete/")
     assert not ContactList.objects.exists() and Contact.objects.count() == 1
+
+
+def test_lists_are_counted_no_further_than_a_page_can_wait(desk: Desk) -> None:
+    many, few = desk.contact_list(9, "Many"), desk.contact_list(2, "Few")
+    Suppression.objects.create(user=desk.user, phone=few.contacts.first().phone)
+    found = count_people([many, few], page=8)
+    assert found == {many.pk: Counts(4, 0, 4, is_more=True), few.pk: Counts(2, 1, 1)}
+    assert count_people([many, few])[many.pk] == Counts(9, 0, 9)
+    assert count_people([]) == {}
 
 
 def test_strangers_find_nothing(desk: Desk, other: Desk) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from datetime import timedelta
 
@@ -12,9 +14,11 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
+from phonebank.audit.models import Event
 from phonebank.sandbox import DEFAULT_TOKEN
 from phonebank.whatsappapi.models import Message, SessionEvent, SessionGroup, WaSenderSession, WebhookEvent
 from phonebank.whatsappapi.services.gateways import ensure_sandbox_account
+from phonebank.whatsappapi.templatetags.phonebank import moment
 from tests.services.conftest import Sandbox
 from tests.views.conftest import Desk, local_today
 
@@ -78,6 +82,19 @@ def test_a_passkey_is_explained(live: Desk, sandbox: Sandbox) -> None:
     page = live.client.get(create(live)["Location"])
     assert "The phone asks for a passkey" in page.text
     assert "Ask for a code again" in page.text
+    row = WaSenderSession.objects.get()
+    token = passkey_on(page.text)
+    assert token and page["Cache-Control"] == "no-store"
+    panel = f"{url('session_link', row)}?since={time.time():.0f}"
+    assert passkey_on(live.client.get(panel).text) == token
+    sandbox.link(row.wasender_id, lambda: sandbox.sessions()[0]["status"] == "connected")
+    assert "Linked" in live.client.get(panel).text
+    assert token not in json.dumps(list(Event.objects.values("changes", "data")))
+
+
+def passkey_on(page: str) -> str:
+    found = re.search(r'id="passkey" readonly value="([\w-]{20,})"', page)
+    return found[1] if found else ""
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
@@ -101,6 +118,15 @@ def test_the_limits_are_told(desk: Desk) -> None:
     page = desk.client.get(url("session", one)).text
     assert "Closed until" in page
     assert "Slowed down" in page
+    assert "Linked, but not sending" in page and "This number can send" not in page
+    with timezone.override(desk.user.time_zone):
+        at = f"Until {moment(until)}"
+    for path in ("/whatsappapi/", "/whatsappapi/sessions/"):
+        assert at in desk.client.get(path).text
+    WaSenderSession.objects.update(wasender_id=None, status="disconnected", paused_until=None)
+    for path in ("/whatsappapi/", "/whatsappapi/sessions/"):
+        page = desk.client.get(path).text
+        assert "Being created" in page and url("session_connect", one) not in page
 
 
 def test_what_did_not_change_is_not_sent_again(desk: Desk) -> None:

@@ -4,10 +4,11 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 
 from phonebank.sandbox import DEFAULT_TOKEN
-from phonebank.whatsappapi.models import WaSenderSession
+from phonebank.whatsappapi.models import Attempt, WaSenderSession
 from phonebank.whatsappapi.services.gateways import ensure_sandbox_account
 from tests.services.conftest import Sandbox
 from tests.views.conftest import Desk, local_today
@@ -92,6 +93,29 @@ def test_deleting_asks_for_the_name(live: Desk) -> None:
     assert WaSenderSession.objects.alive().exists()
     assert live.client.post(url, {"typed": "front", "where": "gateway"}).status_code == 302
     assert not WaSenderSession.objects.alive().exists()
+
+
+def test_deleting_warns_of_messages_without_an_answer(desk: Desk) -> None:
+    campaign = desk.campaign(5)
+    row = WaSenderSession.objects.get()
+    url = f"/whatsappapi/sessions/{row.public_id}/delete/"
+    now = timezone.now()
+    for message, (outcome, finished, resolved) in zip(
+        campaign.messages.all(),
+        [("unknown", now, None), ("", None, None), ("accepted", now, now), ("unknown", now, now)],
+        strict=False,
+    ):
+        Attempt.objects.create(
+            message=message, session=row, phone=message.phone, worker="w", key_version=1, connection_version=1,
+            body_hash=b"", started_at=now, lease_until=now, outcome=outcome, finished_at=finished, resolved_at=resolved,
+        )  # fmt: skip
+    page = desk.client.get(url).text
+    assert '<strong class="num">2 messages</strong> sent over this session have no clear answer yet' in page
+    assert f'formaction="/whatsappapi/sessions/{row.public_id}/disconnect/" formnovalidate' in page
+    bulk = desk.client.post("/whatsappapi/sessions/bulk/", {"verb": "delete", "pick": row.public_id}).text
+    assert "2 messages" in bulk and "formaction" not in bulk
+    Attempt.objects.update(resolved_at=now, finished_at=now)
+    assert "no clear answer" not in desk.client.get(url).text
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from phonebank.accounts.models import User
-from phonebank.whatsappapi.models import Campaign, CampaignCount, CampaignSession, WaSenderSession
+from phonebank.whatsappapi.models import Attempt, Campaign, CampaignCount, CampaignSession, WaSenderSession
 
 State = Campaign.State
 LIVE = [State.DEALING, State.SCHEDULED, State.RUNNING, State.PAUSED]
+# Under way, or without a clear answer (an index has each of them).
+OPEN = Q(finished_at=None) | Q(outcome=Attempt.Outcome.UNKNOWN, resolved_at=None)
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,16 @@ class Effect:
 
 @dataclass(frozen=True)
 class Effects:
-    """All campaigns concerned, the largest queue first; `heir` becomes the default session, when that changes."""
+    """All campaigns concerned, the largest queue first; `heir` becomes the default session, when that changes.
+
+    `unanswered` messages may have been sent: what came of them is found in the session's log at the gateway, if at all.
+    """
 
     live: list[Effect]
     drafts: list[Campaign]
     heir: WaSenderSession | None
     loses_default: bool
+    unanswered: int
 
     @property
     def queued(self) -> int:
@@ -74,6 +80,7 @@ def effects(user: User, wa_sessions: Iterable[WaSenderSession]) -> Effects:
         drafts=[one for one in campaigns if one.state == State.DRAFT],
         heir=next_default(user, going) if loses_default else None,
         loses_default=loses_default,
+        unanswered=Attempt.objects.filter(OPEN, session__in=going).count(),
     )
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
-from phonebank.gateways.base import ConnectResult
+from phonebank.gateways.base import ConnectResult, Passkey
 from phonebank.gateways.errors import GatewayError, NotConnected, NotFound, OutcomeUnknown, Refused, UnexpectedAnswer
 from phonebank.whatsappapi.models import WaSenderSession
 from phonebank.whatsappapi.services.creation import (
@@ -46,6 +46,7 @@ __all__ = [
     "delete",
     "disconnect",
     "next_creation_at",
+    "passkey_token",
     "poll_statuses",
     "recheck_refused",
     "reconcile_intents",
@@ -96,6 +97,23 @@ def current_qr(*, actor: User, wa_session: WaSenderSession) -> str | None:
     if text is None:
         refresh_status(wa_session=row)
     return text
+
+
+def passkey_token(*, actor: User, wa_session: WaSenderSession) -> Passkey | None:
+    """The token for WaSender's passkey helper, None once no passkey is asked for. Never stored."""
+    row = _created(actor, wa_session)
+    token, number = row.account.token, row.wasender_id
+
+    async def work(gateway: Any) -> Passkey | None:
+        try:
+            return await gateway.passkey_token(token, number)
+        except (NotConnected, Refused):
+            return None
+
+    found = _ask(row, work, "Try again.")
+    if found is None:
+        refresh_status(wa_session=row)
+    return found
 
 
 def disconnect(*, actor: User, wa_session: WaSenderSession) -> None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import Campaign, CampaignCount, SessionGroup, WaSenderSession
 from phonebank.whatsappapi.services.gateways import accounts_for, can_receive_webhooks
-from phonebank.whatsappapi.services.health import Health, health, resets_at, used_today
+from phonebank.whatsappapi.services.health import RATE_LIMITED, Health, health, resets_at, used_today
 
 Status = WaSenderSession.Status
 LINKING = {Status.NEED_SCAN, Status.CONNECTING, Status.NEED_PASSKEY}
@@ -40,6 +40,16 @@ class Card:
     @property
     def is_linking(self) -> bool:
         return self.wa_session.status in LINKING
+
+    @property
+    def is_being_created(self) -> bool:
+        """Asked of the gateway, not there yet: nothing can be done with it but wait."""
+        return self.wa_session.wasender_id is None
+
+    @property
+    def closed_until(self) -> datetime | None:
+        """Until when the gateway asked to wait, where that is what stops it."""
+        return self.wa_session.paused_until if self.health.word == RATE_LIMITED else None
 
     @property
     def number(self) -> str:

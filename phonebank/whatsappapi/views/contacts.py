@@ -15,9 +15,9 @@ from phonebank.audit.models import record
 from phonebank.whatsappapi.contact_forms import ListForm
 from phonebank.whatsappapi.models import ConsentRecord, Contact, ContactList
 from phonebank.whatsappapi.services import contacts as service
+from phonebank.whatsappapi.services.list_counts import count_people
 from phonebank.whatsappapi.services.tables import csv_blocks, xlsx_file
 from phonebank.whatsappapi.views.access import act
-from phonebank.whatsappapi.views.audience import lists_with_counts
 from phonebank.whatsappapi.views.people import chosen_people
 
 LISTS = 25
@@ -31,8 +31,10 @@ def contacts(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         act(request, service.create_list, "The list was made. Add people to it.", name=form.cleaned_data["name"])
         return redirect("whatsappapi:contacts")
-    page = Paginator(lists_with_counts(request.user), LISTS).get_page(request.GET.get("page"))
-    context = {"nav": "contacts", "tab": "lists", "page": page, "form": form}
+    page = Paginator(ContactList.objects.visible_to(request.user), LISTS).get_page(request.GET.get("page"))
+    counts = count_people(page.object_list)
+    rows = [(one, counts[one.pk]) for one in page.object_list]
+    context = {"nav": "contacts", "tab": "lists", "page": page, "lists": rows, "form": form}
     return render(request, "whatsappapi/contacts.html", context, status=422 if form.errors else 200)
 
 
@@ -44,8 +46,7 @@ def contact_list(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         done = act(request, service.rename_list, "Renamed.", contact_list=row, name=form.cleaned_data["name"])
         return redirect("whatsappapi:contacts" if done else request.path)
-    counted = lists_with_counts(request.user).get(pk=row.pk)
-    context = {"nav": "contacts", "list": counted, "form": form}
+    context = {"nav": "contacts", "list": row, "counts": count_people([row])[row.pk], "form": form}
     return render(request, "whatsappapi/contact_list.html", context, status=422 if form.errors else 200)
 
 

@@ -164,11 +164,13 @@ def _link(request: HttpRequest, wa_session: WaSenderSession, since: float) -> di
 
 
 def _look(request: HttpRequest, wa_session: WaSenderSession) -> dict[str, object]:
-    """The present code, or why there is none. Brings the stored status up to date."""
+    """The present code or passkey token, or why there is none. Brings the stored status up to date."""
     try:
         if wa_session.status == Status.NEED_SCAN:
             text = service.current_qr(actor=request.user, wa_session=wa_session)
             return {"qr": _draw(text) if text else None}
+        if wa_session.status == Status.NEED_PASSKEY:
+            return {"passkey": service.passkey_token(actor=request.user, wa_session=wa_session)}
         service.refresh_status(wa_session=wa_session)
     except ServiceError as error:
         return {"error": error.message}
