@@ -18,17 +18,21 @@ from phonebank.embedded import Cluster, DatabaseUnavailable, check_server, ephem
 
 _stack = ExitStack()
 _cluster: Cluster | None = None
+OURS = "PHONEBANK_TESTS_OWN_SERVER"  # set for the processes of a parallel run, each of which has one of its own
 
 
 def _start() -> None:
     global _cluster
+    if os.environ.get(OURS):
+        del os.environ["DATABASE_URL"]
     if url := os.environ.get("DATABASE_URL"):
         check_server(url)
         home = tempfile.mkdtemp(prefix="phonebank-tests-")
         _stack.callback(shutil.rmtree, home, ignore_errors=True)
     else:
-        _cluster = _stack.enter_context(ephemeral())
+        _cluster = _stack.enter_context(ephemeral(fsync=False))  # a restart is no power cut
         os.environ["DATABASE_URL"] = _cluster.url
+        os.environ[OURS] = "1"
         home = str(_cluster.home / "app")  # goes with the cluster, even after a kill -9
     os.environ["PHONEBANK_DATA"] = home
 

@@ -18,6 +18,7 @@ from phonebank.gateways.coerce import (
     as_phone,
     as_text,
     as_time,
+    message_media,
     message_text,
     normalise_status,
     parse_json,
@@ -82,6 +83,7 @@ class Inbound:
     push_name: str = field(repr=False)
     timestamp: datetime | None
     is_group: bool
+    media: str = ""  # what it carries, in a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +244,7 @@ def _message_event(event: str, data: object) -> Event:
         push_name=as_text(body.get("pushName"), 200),
         timestamp=as_time(body.get("messageTimestamp")),
         is_group=is_group,
+        media=message_media(body.get("message")),
     )
 
 

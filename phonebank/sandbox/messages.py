@@ -62,8 +62,9 @@ class Message:
         return {"text": self.content} if isinstance(self.content, str) else self.content
 
     def entry(self) -> dict[str, Any]:
-        """The ledger's line about this message."""
-        return {
+        """The ledger's line about this message; `fields` are the request's, where it was not only text."""
+        more = {} if isinstance(self.content, str) else {"fields": self.content}
+        return more | {
             "msgId": self.id,
             "session": self.session.id,
             "to": self.to,

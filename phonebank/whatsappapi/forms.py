@@ -11,14 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from phonebank.accounts.models import User
-from phonebank.whatsappapi.models import (
-    Campaign,
-    Contact,
-    ContactList,
-    GatewayAccount,
-    SessionGroup,
-    WaSenderSession,
-)
+from phonebank.whatsappapi.models import GatewayAccount, SessionGroup, WaSenderSession
 from phonebank.whatsappapi.services.phones import to_e164
 
 PROTECTION = "WaSender then lets one message out every 5 seconds. Leave it on for young numbers."
@@ -285,40 +278,3 @@ class AdoptForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["chosen"].choices = [(str(number), str(number)) for number in listed]
         self.fields["chosen"].error_messages["required"] = "Choose at least one session."
-
-
-class SendCampaignForm(forms.Form):
-    name = forms.CharField(max_length=120, label="Name", help_text="Only you and your team see it.")
-    contact_list = forms.ModelChoiceField(
-        ContactList.objects.none(), empty_label=None, to_field_name="public_id", widget=forms.RadioSelect, label="List"
-    )
-    body = forms.CharField(
-        max_length=4096, strip=True, label="Message", widget=forms.Textarea(attrs={"rows": 7, "dir": "auto"})
-    )
-    wa_sessions = forms.ModelMultipleChoiceField(
-        WaSenderSession.objects.none(), to_field_name="public_id", widget=forms.CheckboxSelectMultiple, label="Sessions"
-    )
-    policy = forms.ChoiceField(
-        choices=Campaign.Policy.choices,
-        initial=Campaign.Policy.NEXT,
-        widget=forms.RadioSelect,
-        label="When a session cannot send any more",
-    )
-
-    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["contact_list"].queryset = ContactList.objects.filter(user=user)
-        self.fields["wa_sessions"].queryset = WaSenderSession.objects.visible_to(user)
-        self.fields["contact_list"].error_messages["required"] = "Choose the list that this goes to."
-        self.fields["wa_sessions"].error_messages["required"] = "Choose at least one session."
-
-
-class PreviewForm(forms.Form):
-    """What the live preview needs; an unfinished message is fine."""
-
-    body = forms.CharField(max_length=4096, required=False)
-    as_contact = forms.ModelChoiceField(Contact.objects.none(), required=False, to_field_name="public_id")
-
-    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["as_contact"].queryset = Contact.objects.filter(user=user)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Callable
+from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from procrastinate import JobContext
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import AlreadyEnqueued
@@ -21,7 +24,9 @@ from phonebank.whatsappapi.services import (
     erasure,
     health,
     imports,
+    media,
     optout,
+    retention,
     runs,
     session_history,
     sessions,
@@ -42,73 +47,87 @@ async def drive_shard(context: JobContext, shard: int) -> None:
 
 @app.task(name="tend_campaigns", queue="chores", pass_context=True)
 def tend_campaigns(context: JobContext) -> None:
-    """Re-deals and completes campaigns for some seconds."""
-    end = time.monotonic() + DRIVE
-    stop = context.additional_context["stop"]
-    while time.monotonic() < end and not stop.is_set():
-        runs.start_due()
-        brakes.look()
-        if not tend.tend():
-            stop.wait(0.3)
+    """Starts, brakes, re-deals and completes campaigns."""
+    _repeat(context, runs.start_due, brakes.look, tend.tend, pause=0.3, eager=True)
 
 
 @app.task(name="reconcile", queue="chores", pass_context=True)
 def reconcile_unknown(context: JobContext) -> None:
-    """Looks up attempts without an answer, for some seconds."""
-    end = time.monotonic() + DRIVE
-    stop = context.additional_context["stop"]
-    while time.monotonic() < end and not stop.is_set():
-        for session in reconcile.sessions_with_unknown():
-            reconcile.reconcile(session)
-        stop.wait(1.0)
+    """Looks up attempts without an answer."""
+    _repeat(context, _reconcile, pause=1.0)
 
 
 @app.task(name="poll_deliveries", queue="chores", pass_context=True)
 def poll_deliveries(context: JobContext) -> None:
-    """Asks about deliveries that no webhook reported, for some seconds."""
-    end = time.monotonic() + DRIVE
-    stop = context.additional_context["stop"]
-    while time.monotonic() < end and not stop.is_set():
-        poll.sweep_at_times()
-        if not poll.poll():
-            stop.wait(1.0)
+    """Asks about deliveries that no webhook reported."""
+    _repeat(context, poll.sweep_at_times, poll.poll, pause=1.0, eager=True)
 
 
 @app.task(name="look_after_sessions", queue="chores", pass_context=True)
 def look_after_sessions(context: JobContext) -> None:
-    """Polls statuses, finds lost intents and people behind LIDs, opens new days; for some seconds."""
-    end = time.monotonic() + DRIVE
-    stop = context.additional_context["stop"]
-    while time.monotonic() < end and not stop.is_set():
-        sessions.poll_statuses()
-        sessions.recheck_refused()
-        sessions.reconcile_intents()
-        session_history.notice_changes()
-        single.tidy_singles()
-        optout.resolve_lids()
-        tend.reset_usage()
-        tend.mark_surplus()
-        campaigns.finish_what_was_begun()
-        imports.finish_what_was_begun()
-        bulk.finish_what_was_begun()
-        health.weigh()
-        ApiAnswer.objects.expired().delete()
-        stop.wait(2.0)
+    """Polls statuses, finds lost intents and people behind LIDs, opens new days, clears away."""
+    _repeat(
+        context,
+        sessions.poll_statuses,
+        sessions.recheck_refused,
+        sessions.reconcile_intents,
+        session_history.notice_changes,
+        single.tidy_singles,
+        optout.resolve_lids,
+        tend.reset_usage,
+        tend.mark_surplus,
+        campaigns.finish_what_was_begun,
+        imports.finish_what_was_begun,
+        bulk.finish_what_was_begun,
+        health.weigh,
+        ApiAnswer.objects.delete_expired,
+        retention.prune_webhooks,
+        pause=2.0,
+    )
+
+
+@app.task(name="keep_media", queue="chores", pass_context=True)
+def keep_media(context: JobContext) -> None:
+    """Has the gateways keep the files that campaigns need; by itself, for an upload may take minutes."""
+    _repeat(context, media.keep_links, media.tidy_files, pause=2.0)
 
 
 @app.task(name="seal_audit", queue="chores", pass_context=True)
 def seal_audit(context: JobContext) -> None:
-    """Seals what was recorded, each second, for some seconds."""
+    """Seals what was recorded."""
+    try:
+        _repeat(context, chain.seal, pause=1.0, eager=True)
+    except chain.ChainBroken as error:
+        log.error("%s Nothing more is sealed; see `phonebank audit verify`.", error)
+        context.additional_context["stop"].wait(60.0)
+
+
+def _repeat(context: JobContext, *verbs: Callable[[], Any], pause: float, eager: bool = False) -> None:
+    """Does all of `verbs` again and again for DRIVE seconds, `pause` seconds apart; then any worker may go on.
+
+    `eager`: without a pause while the last one finds something to do. One that fails holds up none of the others.
+    """
     end = time.monotonic() + DRIVE
     stop = context.additional_context["stop"]
     while time.monotonic() < end and not stop.is_set():
-        try:
-            while chain.seal() == chain.BATCH:
-                pass
-            stop.wait(1.0)
-        except chain.ChainBroken as error:
-            log.error("%s Nothing more is sealed; see `phonebank audit verify`.", error)
-            stop.wait(60.0)
+        found = [_try(verb) for verb in verbs]
+        if not (eager and found[-1]):
+            stop.wait(pause)
+
+
+def _reconcile() -> None:
+    for session in reconcile.sessions_with_unknown():
+        _try(reconcile.reconcile, session)
+
+
+def _try(verb: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return verb(*args)
+    except (OperationalError, InterfaceError, chain.ChainBroken):
+        raise  # without a database, none of them can do anything
+    except Exception:
+        log.exception("%s.%s failed; it is tried again", verb.__module__, verb.__qualname__)
+        return None
 
 
 @app.task(name="deal_campaign", queue="work")

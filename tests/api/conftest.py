@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from phonebank.accounts.api_tokens import create_token
 from phonebank.accounts.models import User
@@ -13,7 +14,10 @@ from phonebank.whatsappapi.models import (
     ApiMessage,
     BulkAction,
     BulkResult,
+    Conversation,
+    InboundMessage,
     Message,
+    MessageTemplate,
     SessionGroup,
     Suppression,
     WaSenderSession,
@@ -70,6 +74,16 @@ class Owner(Desk):
         )
         return ApiMessage.objects.create(user=self.user, message=sent)
 
+    def conversation(self, wa_session: WaSenderSession) -> Conversation:
+        """Somebody wrote to the session."""
+        found = Conversation.objects.create(
+            user=self.user, session=wa_session, person="+12125550197", phone="+12125550197", last_at=timezone.now()
+        )
+        InboundMessage.objects.create(
+            user=self.user, session=wa_session, key_id="3EB0", phone=found.phone, text="Hello", conversation=found
+        )
+        return found
+
     def furnish(self) -> dict[str, Any]:
         """One of each thing that an address may name, by the first word of the address."""
         campaign = self.campaign(2, state="draft")
@@ -87,6 +101,8 @@ class Owner(Desk):
             "lists": campaign.contact_list,
             "contacts": campaign.contact_list.contacts.first(),
             "messages": self.message(wa_session),
+            "conversations": self.conversation(wa_session),
+            "templates": MessageTemplate.objects.create(user=self.user, name="Opening", body="We are open"),
             "suppressions": Suppression.objects.create(user=self.user, phone="+12125550199"),
         }
 

@@ -63,11 +63,19 @@ ENTRIES: dict[str, dict[str, Entry]] = {
     "campaigns/<uuid:id>/remove-session/": {"POST": (404, lambda mine: {"session": mine["sessions"]})},
     "messages/": {"GET": 200, "POST": (201, lambda mine: {"body": "Hi", "contact": mine["contacts"]})},
     "messages/<uuid:id>/": {"GET": 200},
+    "replies/": {"GET": 200},
+    "conversations/": {"GET": 200},
+    "conversations/<uuid:id>/": {"GET": 200},
+    "conversations/<uuid:id>/messages/": {"GET": 200},
+    "conversations/<uuid:id>/answer/": {"POST": (201, lambda _: {"body": "Hi"})},
+    "conversations/<uuid:id>/read/": {"POST": 200},
+    "templates/": {"GET": 200, "POST": (201, lambda _: {"name": "Hello", "body": "Hi"})},
+    "templates/<uuid:id>/": {"GET": 200, "PATCH": (200, lambda _: {"body": "Hello"}), "DELETE": 204},
     "campaigns/<uuid:id>/progress/": {"GET": 200},
     "campaigns/<uuid:id>/recipients/": {"GET": 200},
 }
 # Bodies that name nothing of the owner's: whoever else sends them does it for themselves.
-ABOUT_NOTHING = {"contacts/bulk/", "suppressions/"}
+ABOUT_NOTHING = {"contacts/bulk/", "suppressions/", "templates/"}
 # Not of the API's own kind: their own tests are in test_docs.py and test_errors.py.
 ELSEWHERE = {"schema/", "docs/", ""}
 
@@ -92,4 +100,6 @@ def status_of(entry: Entry) -> int:
 
 
 def address(pattern: str, things: Things) -> str:
+    if "<uuid:id>" not in pattern:
+        return pattern
     return pattern.replace("<uuid:id>", str(things[pattern.split("/")[0]]))

@@ -342,11 +342,15 @@ def _somebody_waits() -> bool:
 TABLES = [
     "whatsappapi_watch", "whatsappapi_sweep", "whatsappapi_callbudget", "whatsappapi_workerreport",
     "procrastinate_events", "procrastinate_jobs", "whatsappapi_alert", "whatsappapi_webhookevent",
-    "whatsappapi_inboundmessage", "whatsappapi_attempt", "whatsappapi_message", "whatsappapi_campaigncount",
+    "whatsappapi_apimessage", "whatsappapi_apianswer", "whatsappapi_apiusage", "whatsappapi_sessionevent",
+    "whatsappapi_sessiongroup_sessions", "whatsappapi_sessiongroup", "whatsappapi_medialink", "whatsappapi_mediafile",
+    "whatsappapi_inboundmessage", "whatsappapi_conversation",
+    "whatsappapi_attempt", "whatsappapi_message", "whatsappapi_campaigncount",
     "whatsappapi_campaignsession", "whatsappapi_campaign", "whatsappapi_suppression", "whatsappapi_consentrecord",
-    "whatsappapi_contact_lists", "whatsappapi_contactlist", "whatsappapi_contact", "whatsappapi_wasendersession",
+    "whatsappapi_contact_lists", "whatsappapi_contact_tags", "whatsappapi_contacttag",
+    "whatsappapi_contactlist", "whatsappapi_contact", "whatsappapi_wasendersession",
     "whatsappapi_gatewayaccount_granted_to", "whatsappapi_gatewayaccount", "audit_head", "audit_seal", "audit_event",
-    "account_emailaddress",
+    "account_emailaddress", "accounts_apitoken",
     "accounts_onetimelink", "accounts_subscription", "accounts_user",
 ]  # fmt: skip
 

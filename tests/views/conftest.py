@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -19,6 +20,7 @@ from phonebank.whatsappapi.models import (
     Message,
     WaSenderSession,
 )
+from phonebank.whatsappapi.services.recipients import word_of
 from tests.accounts.conftest import plans
 from tests.services.conftest import _sandbox, sandbox
 
@@ -76,6 +78,15 @@ class Desk:
                 for n, contact in enumerate(made.contact_list.contacts.all())
             )  # fmt: skip
         return made
+
+    def recount(self, campaign: Campaign) -> None:
+        """The counters, after a test has changed rows by itself."""
+        campaign.counts.all().delete()
+        counted = Counter((row.session_id, word_of(row)) for row in campaign.messages.all())
+        CampaignCount.objects.bulk_create(
+            CampaignCount(campaign=campaign, session_id=session, state=state, n=n)
+            for (session, state), n in counted.items()
+        )
 
 
 @pytest.fixture

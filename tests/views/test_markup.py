@@ -9,6 +9,7 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
+from phonebank.whatsappapi.views.wizard_pages import STEPS
 from tests.views.conftest import Desk
 
 NASTY = """<img src=x onerror=alert(1)>'"&{{ 7|add:7 }}"""
@@ -31,6 +32,7 @@ def pages(desk: Desk) -> dict[str, str]:
     """Every page of a user whose names are all hostile."""
     running = desk.campaign(3, sessions=2, name=NASTY[:80])
     draft = desk.campaign(3, state="draft", name="Draft")
+    draft.contact_list.contacts.update(name=NASTY, attributes={NASTY[:40]: NASTY})
     session = desk.session(NASTY, "logged_out", status_reason=NASTY)
     desk.account.name = NASTY
     desk.account.save()
@@ -41,7 +43,8 @@ def pages(desk: Desk) -> dict[str, str]:
     paths = [
         "", "sessions/", "create-session/", "contacts/", "contacts/import/", "send-campaign/", "campaigns/", "gateway/",
         f"sessions/{session.public_id}/", f"sessions/{session.public_id}/delete/",
-        f"campaigns/{running.public_id}/", f"campaigns/{draft.public_id}/",
+        f"campaigns/{running.public_id}/",
+        *(f"send-campaign/{draft.public_id}/{step}/" for step in STEPS),
     ]  # fmt: skip
     whole = [f"/whatsappapi/{path}" for path in paths] + ["/accounts/settings/", "/accounts/password/", "/nowhere/"]
     return {path: desk.client.get(path).text for path in whole}

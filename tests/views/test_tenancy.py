@@ -42,7 +42,8 @@ def test_a_strangers_campaign(desk: Desk, other: Desk) -> None:
     for verb in CAMPAIGN_POSTS:
         assert desk.client.post(url + verb).status_code == 404
     assert Campaign.objects.get().state == "running"
-    assert desk.client.get(f"/whatsappapi/send-campaign/?draft={theirs.public_id}").context["old"] is None
+    assert desk.client.get(f"/whatsappapi/send-campaign/{theirs.public_id}/audience/").status_code == 404
+    assert desk.client.get(f"/whatsappapi/send-campaign/?list={theirs.contact_list.public_id}").status_code == 404
 
 
 def test_lists_show_ones_own_only(desk: Desk, other: Desk) -> None:
@@ -52,15 +53,8 @@ def test_lists_show_ones_own_only(desk: Desk, other: Desk) -> None:
         assert "Secret" not in desk.client.get(f"/whatsappapi/{page}").text
 
 
-def test_a_strangers_list_session_or_contact_cannot_be_chosen(desk: Desk, other: Desk) -> None:
-    mine, my_list = desk.session(), desk.contact_list(1)
-    theirs, their_list = other.session(), other.contact_list(1)
-    form = {"name": "Sale", "body": "Hi", "policy": "next"}
-    for contact_list, wa_session in ((their_list, mine), (my_list, theirs)):
-        choice = {"contact_list": contact_list.public_id, "wa_sessions": [wa_session.public_id]}
-        assert desk.client.post("/whatsappapi/send-campaign/", form | choice).status_code == 422
-    assert not Campaign.objects.exists()
-    person = their_list.contacts.get()
+def test_a_strangers_contact_is_nobody_to_preview_as(desk: Desk, other: Desk) -> None:
+    person = other.contact_list(1).contacts.get()
     preview = desk.client.post(
         "/whatsappapi/send-campaign/preview/", {"body": "{{ name }}", "as_contact": person.public_id}
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
@@ -16,7 +16,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from phonebank.whatsappapi.api.base import ApiViewSet, Readable, Strict, TextFilter, as_time, own, own_one
+from phonebank.whatsappapi.api.base import ApiViewSet, Readable, Strict, TextFilter, as_time, own_one
+from phonebank.whatsappapi.api.campaign_shapes import RULES, CampaignChange, CampaignIn, CampaignOut
+from phonebank.whatsappapi.api.carried import read_media
 from phonebank.whatsappapi.models import (
     Attempt,
     Campaign,
@@ -26,9 +28,11 @@ from phonebank.whatsappapi.models import (
     State,
     WaSenderSession,
 )
+from phonebank.whatsappapi.services import audience, drafts, runs, senders
 from phonebank.whatsappapi.services import campaigns as service
-from phonebank.whatsappapi.services import runs
 from phonebank.whatsappapi.services.campaigns import progress
+from phonebank.whatsappapi.services.media import NO_MEDIA
+from phonebank.whatsappapi.services.senders import noting_refusals
 
 RANKS = {2: "sent", 3: "delivered", 4: "read", 5: "read"}
 WORDS = [*State.values, "sent", "delivered", "read"]
@@ -37,47 +41,6 @@ WORDS = [*State.values, "sent", "delivered", "read"]
 def word_of(message: Message) -> str:
     """State and rank as the one word that pages show."""
     return RANKS.get(message.rank, "accepted") if message.state == State.ACCEPTED else message.state
-
-
-class CampaignOut(serializers.Serializer):
-    id = serializers.UUIDField(source="public_id")
-    name = serializers.CharField()
-    state = serializers.ChoiceField(Campaign.State.choices)
-    pause_reason = serializers.CharField()
-    body = serializers.CharField()
-    contact_list = serializers.SerializerMethodField()
-    sessions = serializers.SerializerMethodField()
-    policy = serializers.ChoiceField(Campaign.Policy.choices)
-    pace = serializers.IntegerField(allow_null=True, help_text="Messages a minute and session at most")
-    scheduled_at = serializers.DateTimeField(allow_null=True)
-    expires_at = serializers.DateTimeField(allow_null=True)
-    created_at = serializers.DateTimeField()
-    started_at = serializers.DateTimeField(allow_null=True)
-    finished_at = serializers.DateTimeField(allow_null=True)
-
-    @extend_schema_field(serializers.UUIDField(allow_null=True))
-    def get_contact_list(self, row: Campaign) -> str | None:
-        return str(row.contact_list.public_id) if row.contact_list else None
-
-    @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
-    def get_sessions(self, row: Campaign) -> list[str]:
-        return [str(lane.session.public_id) for lane in row.lanes.all()]
-
-
-class CampaignIn(Strict):
-    name = serializers.CharField(max_length=120, default="", allow_blank=True, trim_whitespace=False)
-    body = serializers.CharField(
-        min_length=1, max_length=4096, trim_whitespace=False, help_text="Merge tags: {{ name|there }}"
-    )
-    contact_list = serializers.UUIDField()
-    sessions = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=100)
-    policy = serializers.ChoiceField(Campaign.Policy.choices, default=Campaign.Policy.NEXT)
-
-
-class CampaignChange(Strict):
-    pace = serializers.IntegerField(
-        min_value=1, max_value=6000, allow_null=True, required=False, help_text="Null: what the sessions may"
-    )
 
 
 class ScheduleIn(Strict):
@@ -173,7 +136,9 @@ class Campaigns(ApiViewSet, Readable):
         "add_session": LaneIn,
         "remove_session": LaneIn,
     }
-    error_fields = {"scheduled_at": "at", "pace": "pace"}
+    error_statuses = {
+        "surplus": 409, "not_linked": 409, "no_audience": 409, "nobody": 409, "not_ready": 409,
+    }  # fmt: skip
     sorts = {"created_at": "created_at", "name": "name", "state": "state"}
 
     def rows(self) -> QuerySet[Campaign]:
@@ -181,28 +146,63 @@ class Campaigns(ApiViewSet, Readable):
         rows = Campaign.objects.visible_to(self.request.user)
         return rows.select_related("contact_list").prefetch_related(lanes)
 
+    @property
+    def error_fields(self) -> Mapping[str, str]:  # type: ignore[override]
+        """Which field of a body a refusal is about."""
+        rules = {name: name for name in (*RULES, "audience")}
+        return rules | ({"scheduled_at": "at"} if self.action == "schedule" else {})
+
     @extend_schema(responses={201: CampaignOut})
     def create(self, request: Request) -> Response:
         """Makes a draft. Nothing is sent before POST launch/."""
         data = self.read()
+        with noting_refusals(request.user):
+            built = self._audience(data)
+            chosen = senders.choose(
+                actor=request.user, sessions=data.get("sessions", ()), groups=data.get("groups", ())
+            )
+        people = ContactList.objects.get(pk=built["lists"][0]) if "contact_list" in data else None
         made = service.create_campaign(
             actor=request.user,
-            name=data["name"],
-            contact_list=own_one(ContactList.objects.visible_to(request.user), data["contact_list"]),
-            body=data["body"],
-            wa_sessions=own(
-                WaSenderSession.objects.visible_to(request.user).select_related("account"), data["sessions"]
-            ),
-            policy=data["policy"],
+            name=data.get("name", ""),
+            body=data.get("body", ""),
+            wa_sessions=chosen.sessions,
+            groups=chosen.groups,
+            contact_list=people,
+            audience=built,
+            **self._changes(data),
         )
         return self._made(made)
 
     def partial_update(self, request: Request, id: uuid.UUID) -> Response:
-        """Changes the pace, running or not."""
+        """Changes a draft; of what is under way only the pace."""
         row, data = self.get_object(), self.read()
-        if "pace" in data:
+        if row.state != Campaign.State.DRAFT and set(data) == {"pace"}:
             runs.set_pace(actor=request.user, campaign=row, pace=data["pace"])
+            return self.show_again()
+        chosen = None
+        with noting_refusals(request.user, row):
+            changes = self._changes(data) | {name: data[name] for name in ("name", "body") if name in data}
+            if "contact_list" in data or "audience" in data:
+                changes["audience"] = self._audience(data)
+            if "sessions" in data or "groups" in data:
+                kept = [lane.session.public_id for lane in row.lanes.all()] if "sessions" not in data else ()
+                chosen = senders.choose(
+                    actor=request.user, sessions=data.get("sessions", kept), groups=data.get("groups", ())
+                )
+        drafts.save(actor=request.user, campaign=row, changes=changes, senders=chosen, version=data.get("version"))
         return self.show_again()
+
+    def _audience(self, data: dict[str, Any]) -> dict[str, Any]:
+        given = {"lists": [data["contact_list"]]} if "contact_list" in data else data["audience"]
+        return audience.build(actor=self.request.user, **given)
+
+    def _changes(self, data: dict[str, Any]) -> dict[str, Any]:
+        changes = {name: data[name] for name in RULES if name in data}
+        if "media" in data:
+            carried = read_media(self.request.user, data["media"])
+            changes |= carried.as_fields() if carried else NO_MEDIA
+        return changes
 
     @action(detail=True, methods=["post"])
     def launch(self, request: Request, id: uuid.UUID) -> Response:
@@ -285,7 +285,8 @@ class Campaigns(ApiViewSet, Readable):
 
     def _lane(self, request: Request, verb: Callable[..., Any]) -> Response:
         row, data = self.get_object(), self.read()
-        wa_session = own_one(WaSenderSession.objects.visible_to(request.user), data["session"])
+        with noting_refusals(request.user, row):
+            wa_session = senders.find(actor=request.user, session=data["session"])
         verb(actor=request.user, campaign=row, wa_session=wa_session)
         return self.show_again()
 

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from phonebank.whatsappapi.api.base import ApiViewSet, Readable, Strict, TextFilter, as_time, own_one
 from phonebank.whatsappapi.api.campaigns import RANKS, WORDS, word_of
+from phonebank.whatsappapi.api.carried import MediaIn, MediaOut, read_media
 from phonebank.whatsappapi.api.errors import Problem
 from phonebank.whatsappapi.models import (
     ApiMessage,
@@ -25,7 +26,8 @@ from phonebank.whatsappapi.models import (
     State,
     WaSenderSession,
 )
-from phonebank.whatsappapi.services.single import LONGEST, in_words, send_single
+from phonebank.whatsappapi.services.media import LONGEST
+from phonebank.whatsappapi.services.single import in_words, send_single
 
 KINDS = [(Kind.TRANSACTIONAL.value, "expected by the person"), (Kind.TEST.value, "to one of your own numbers")]
 
@@ -35,6 +37,7 @@ class MessageOut(serializers.Serializer):
     kind = serializers.CharField(source="message.kind")
     phone = serializers.CharField(source="message.phone")
     body = serializers.CharField(source="message.body")
+    media = MediaOut(source="message.media", allow_null=True)
     state = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField(help_text="In words")
     session = serializers.SerializerMethodField(help_text="The session that sends it")
@@ -74,7 +77,10 @@ def _first(row: ApiMessage, what: str) -> str | None:
 
 
 class MessageIn(Strict):
-    body = serializers.CharField(min_length=1, max_length=LONGEST, trim_whitespace=False)
+    body = serializers.CharField(
+        max_length=LONGEST, default="", allow_blank=True, trim_whitespace=False, help_text="Empty only beside media"
+    )
+    media = MediaIn(required=False)
     kind = serializers.ChoiceField(KINDS, default=Kind.TRANSACTIONAL.value)
     phone = serializers.CharField(
         max_length=40, required=False, min_length=1, trim_whitespace=False, help_text="Either this or `contact`"
@@ -103,7 +109,8 @@ class Messages(ApiViewSet, Readable):
     serializer_class = MessageOut
     filterset_class = MessageFilter
     inputs = {"create": MessageIn}
-    error_fields = {"phone": "phone", "body": "body", "no_consent": "phone", "opted_out": "phone", "not_own": "phone"}
+    error_fields = {"phone": "phone", "body": "body", "no_consent": "phone", "opted_out": "phone", "not_own": "phone",
+                    "media": "media"}  # fmt: skip
     # Refused here, before any gateway was asked.
     error_statuses = {"not_connected": 409, "limit_reached": 409, "no_session": 409}
     sorts = {"created_at": "message_id"}
@@ -132,6 +139,7 @@ class Messages(ApiViewSet, Readable):
                 contact=own_one(Contact.objects.visible_to(user), data["contact"]) if "contact" in data else None,
                 wa_session=own_one(sessions, data["session"]) if "session" in data else None,
                 group=own_one(groups, data["group"]) if "group" in data else None,
+                media=read_media(user, data.get("media")),
             )
             made = ApiMessage.objects.create(user=user, message=message)
         response = self.show(self.rows().get(pk=made.pk), 201)

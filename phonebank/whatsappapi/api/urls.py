@@ -12,7 +12,9 @@ from phonebank.whatsappapi.api.docs import Docs, Schema
 from phonebank.whatsappapi.api.groups import Groups
 from phonebank.whatsappapi.api.handler import NoSuchAddress
 from phonebank.whatsappapi.api.messages import Messages
+from phonebank.whatsappapi.api.replies import Conversations, Replies
 from phonebank.whatsappapi.api.sessions import Accounts, Sessions
+from phonebank.whatsappapi.api.templates import Templates
 
 router = SimpleRouter(use_regex_path=False)
 router.register("sessions", Sessions, "sessions")
@@ -24,6 +26,9 @@ router.register("lists", Lists, "lists")
 router.register("suppressions", Suppressions, "suppressions")
 router.register("campaigns", Campaigns, "campaigns")
 router.register("messages", Messages, "messages")
+router.register("replies", Replies, "replies")
+router.register("conversations", Conversations, "conversations")
+router.register("templates", Templates, "templates")
 
 app_name = "api"
 urlpatterns = [

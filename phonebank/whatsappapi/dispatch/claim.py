@@ -14,6 +14,7 @@ from phonebank.gateways.base import Outcome, boot_clock
 from phonebank.whatsappapi.dispatch import settle
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.kinds import kinds_with
+from phonebank.whatsappapi.dispatch.media import Files, Media
 from phonebank.whatsappapi.dispatch.render import body_hash, render
 from phonebank.whatsappapi.dispatch.settle import Claim, Effect
 from phonebank.whatsappapi.dispatch.sql import tick as sql
@@ -40,6 +41,7 @@ HELD = {
     "refused": (1.0, "Waits for another session"),
     "cap": (3600.0, "Waits: this person was written to recently"),
     "quiet": (0.0, "Waits for the end of quiet hours"),
+    "file": (10.0, "Waits: the gateway does not have its file yet"),
 }
 RULES = {name: kinds_with(name) for name in ("consent", "suppression", "window", "cap", "counted", "own", "answer")}
 
@@ -96,13 +98,28 @@ class Ticked:
 
 
 class Bodies(dict[int, str]):
-    """Message texts of campaigns, by id. A launched campaign's text never changes."""
+    """Message texts of campaigns, by id, and what they carry. A launched campaign's text never changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.media: dict[int, Media] = {}
+        self.files = Files()
 
     async def load(self, conn: AsyncConnection[Any], ids: set[int]) -> None:
         missing = [one for one in ids if one not in self]
         if missing:
-            rows = await conn.execute("SELECT id, body FROM whatsappapi_campaign WHERE id = ANY(%s)", [missing])
-            self.update(await rows.fetchall())
+            rows = await conn.execute(
+                "SELECT id, body, media_kind, media_url, media_name FROM whatsappapi_campaign WHERE id = ANY(%s)",
+                [missing],
+            )
+            for one, body, *media in await rows.fetchall():
+                self[one] = body
+                if media[0]:
+                    self.media[one] = Media(*media)
+
+    def carried(self, campaign: int | None, media: Any) -> Media | None:
+        """What a message carries: its own, or its campaign's."""
+        return self.media.get(campaign) if campaign is not None else media and Media(**media)
 
 
 async def tick(
@@ -223,6 +240,8 @@ async def _claim(
     for row in found:
         seen.take(row)
     await bodies.load(conn, {row[1] for row in seen.taken if row[1] is not None})
+    if bodies.media or any(row[6] for row in seen.taken):
+        await bodies.files.load(conn, [(bodies.carried(row[1], row[6]), row[2]) for row in seen.taken])
     claims = _claims(seen, granted, bodies, clocks)
     row = await (await conn.execute(sql.CLAIM, _columns(limits, claims, granted, seen))).fetchone()
     assert row is not None
@@ -251,9 +270,8 @@ class _Seen:
     full: set[int] = field(default_factory=set)  # sessions that have their number: what follows is left as it is
 
     def take(self, row: tuple[Any, ...]) -> None:
-        lane, message, campaign, session, user, phone, kind, position, body, variables, verdict, quiet, n, capped, _ = (
-            row
-        )
+        lane, message, campaign, session, user, phone, kind, position, body, variables, verdict, quiet, n = row[:13]
+        capped, media = row[13], row[15]
         if verdict == "lane":
             self.lanes.setdefault(lane, None)
             return
@@ -274,7 +292,7 @@ class _Seen:
                 self.sent[lane] += 1
             if capped:
                 self.capped.add(message)
-            self.taken.append((message, campaign, session, phone, body, variables))
+            self.taken.append((message, campaign, session, phone, body, variables, media))
         elif verdict in ENDED:
             self.ended.append((message, *ENDED[verdict]))
         elif verdict in HELD:
@@ -286,10 +304,16 @@ def _claims(seen: _Seen, granted: dict[int, Granted], bodies: Bodies, clocks: tu
     now, send_before = clocks
     claims: list[Claim] = []
     place: dict[int, int] = {}
-    for message, campaign, session, phone, body, variables in seen.taken:
+    for message, campaign, session, phone, body, variables, own in seen.taken:
         grant = granted[session]
+        media = bodies.carried(campaign, own) if own or bodies.media else None
+        if media is not None and (media := bodies.files.at(media, session)) is None:
+            seen.held.append((message, *HELD["file"]))
+            continue
         try:
             text = body if body is not None else render(bodies[campaign], variables)
+            if media is not None and not media.has_caption:
+                text = ""  # and its hash is to say so
         except Exception:
             # One row that cannot be rendered must not stop all others, whatever is wrong with it.
             log.exception("Message %s cannot be rendered", message)
@@ -298,7 +322,7 @@ def _claims(seen: _Seen, granted: dict[int, Granted], bodies: Bodies, clocks: tu
         k = place[session] = place.get(session, -1) + 1
         due = now + max(0.0, grant.first + k * grant.gap)
         key = (grant.key_version, grant.connection)
-        claims.append(Claim(message, uuid.uuid4(), session, campaign, phone, text, *key, due, send_before))
+        claims.append(Claim(message, uuid.uuid4(), session, campaign, phone, text, *key, due, send_before, media))
     return claims
 
 

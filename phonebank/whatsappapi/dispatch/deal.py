@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
 
 from phonebank.whatsappapi.dispatch.counts import Deltas
+from phonebank.whatsappapi.dispatch.sql.audience import KNOWN, named_things, people_of
 from phonebank.whatsappapi.dispatch.sql.deal import (
-    DEAL_FAILED,
-    DEAL_LIST,
     LANES,
     LOCK_LANES,
+    LOSE,
     MOVABLE,
     MOVE,
     PLACE,
     SEAL,
     TAIL,
+    deal_of,
 )
 from phonebank.whatsappapi.dispatch.statuses import KEYS
 
 CHUNK = 10_000
+# Going on would write to the people of a left-out list, or to half of those who were meant.
+LOST = "A list or tag of its audience was deleted. Nobody more is added: cancel it, or copy it and choose anew."
 
 
 def deal_chunk(campaign: int) -> bool:
@@ -31,18 +35,28 @@ def deal_chunk(campaign: int) -> bool:
         row = cursor.fetchone()
         if row is None:
             return True
-        user, contact_list, parent, sticky, place, number = row
-        cursor.execute(
-            DEAL_FAILED if parent else DEAL_LIST,
-            {
-                "campaign": campaign, "user": user, "list": contact_list, "parent": parent, "sticky": sticky,
-                "cursor": place, "number": number, "chunk": CHUNK,
-            },
-        )  # fmt: skip
+        user, contact_list, stored, parent, sticky, place, number = row
+        audience = json.loads(stored)
+        if parent is None and not _is_whole(cursor, user, audience):
+            cursor.execute(LOSE, [LOST, campaign])
+            return True
+        people, named = people_of(audience, contact_list, parent)
+        place_now = {"campaign": campaign, "user": user, "sticky": sticky, "cursor": place, "number": number}
+        cursor.execute(deal_of(people), named | place_now | {"chunk": CHUNK})
         if cursor.fetchone()[0] == CHUNK:
             return False
         cursor.execute(SEAL, [campaign])
         return True
+
+
+def _is_whole(cursor: Any, user: int, audience: dict[str, Any]) -> bool:
+    """Whether every list and tag that the audience names is still there."""
+    named = named_things(audience)
+    wanted = sum(map(len, named.values()))
+    if not wanted:
+        return True
+    cursor.execute(KNOWN, {"user": user, **named})
+    return bool(cursor.fetchone()[0] == wanted)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from phonebank.gateways.base import Accepted, Deferred, MaybeSent, NotSent, Outcome, Rejected
 from phonebank.gateways.coerce import as_text
+from phonebank.whatsappapi.dispatch.media import Media
 
 REFUSED = {
     "unauthorized": "The gateway refused this session's key",
@@ -33,6 +34,7 @@ class Claim:
     connection: int
     due: float
     send_before: float
+    media: Media | None = None
 
     @property
     def mark(self) -> str:

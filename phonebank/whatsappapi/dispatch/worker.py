@@ -291,7 +291,12 @@ class Engine:
             door = self.doors.get(claim.session)
             if door is not None and door.version == claim.key_version:
                 outcome = MaybeSent("unexpected", "The worker stopped while the request was under way", None)
-                outcome = await door.gateway.send_text(door.key, claim.phone, claim.body, send_before=claim.send_before)
+                gateway, before = door.gateway, claim.send_before
+                if claim.media is None:
+                    outcome = await gateway.send_text(door.key, claim.phone, claim.body, send_before=before)
+                else:
+                    payload = claim.media.payload(claim.phone, claim.body)
+                    outcome = await gateway.send(door.key, payload, send_before=before)
         finally:
             self.outcomes.append((claim, outcome))
             self.wake.set()
@@ -305,6 +310,7 @@ class Engine:
         for one, secret, version, base_url in await rows.fetchall():
             try:
                 self.doors[one] = Door(ring().decrypt(secret.encode()).decode(), version, self._gateway(base_url))
+                self.bodies.files.places[one] = base_url
             except (InvalidToken, GatewayError) as error:
                 # The key does not fit FIELD_ENCRYPTION_KEYS, or the address is none. Only this session stands still.
                 log.error("Session %s cannot send (%s)", one, type(error).__name__)

@@ -13,13 +13,16 @@ from phonebank.whatsappapi.models.contacts import (
     DigestKey,
     Suppression,
 )
+from phonebank.whatsappapi.models.conversations import Conversation
 from phonebank.whatsappapi.models.gateways import GatewayAccount
 from phonebank.whatsappapi.models.groups import SessionGroup
 from phonebank.whatsappapi.models.history import SessionEvent
 from phonebank.whatsappapi.models.imports import ContactImport, ImportNumber, ImportPart, ImportRow
+from phonebank.whatsappapi.models.media import MediaFile, MediaKind, MediaLink
 from phonebank.whatsappapi.models.messages import Attempt, Kind, Message, State
 from phonebank.whatsappapi.models.operations import Alert, Installation
 from phonebank.whatsappapi.models.sessions import WaSenderSession
+from phonebank.whatsappapi.models.templates import MessageTemplate
 from phonebank.whatsappapi.models.tracking import CallBudget, Sweep, Watch
 from phonebank.whatsappapi.models.webhooks import InboundMessage, WebhookEvent
 from phonebank.whatsappapi.models.workers import WorkerReport
@@ -41,6 +44,7 @@ __all__ = [
     "ContactImport",
     "ContactList",
     "ContactTag",
+    "Conversation",
     "DigestKey",
     "GatewayAccount",
     "ImportNumber",
@@ -49,7 +53,11 @@ __all__ = [
     "InboundMessage",
     "Installation",
     "Kind",
+    "MediaFile",
+    "MediaKind",
+    "MediaLink",
     "Message",
+    "MessageTemplate",
     "SessionDoubt",
     "SessionEvent",
     "SessionGroup",

@@ -29,6 +29,9 @@ class ApiAnswerQuerySet(models.QuerySet["ApiAnswer"]):
     def expired(self) -> ApiAnswerQuerySet:
         return self.filter(created_at__lt=timezone.now() - KEPT)
 
+    def delete_expired(self) -> None:
+        self.expired().delete()
+
 
 class ApiAnswer(models.Model):
     """A POST under an Idempotency-Key. `status` is null until it is answered. Holds hashes of key and request only."""

@@ -6,9 +6,11 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.contacts import ContactList
+from phonebank.whatsappapi.models.media import MediaKind
 from phonebank.whatsappapi.models.sessions import WaSenderSession
 
 
@@ -39,7 +41,12 @@ class Campaign(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="campaigns")
     name = models.CharField(max_length=120)
     body = models.TextField(help_text="Merge tags: {{ name|there }}")
+    media_kind = models.CharField(max_length=8, choices=MediaKind.choices, blank=True, default="")
+    media_url = models.CharField(max_length=2000, blank=True, default="", help_text="An address, or file:<id> of ours")
+    media_name = models.CharField(max_length=120, blank=True, default="")
     contact_list = models.ForeignKey(ContactList, null=True, on_delete=models.SET_NULL, related_name="campaigns")
+    # Who is written to (services/audience.py says what it holds). Empty: the people of `contact_list`.
+    audience = models.JSONField(default=dict, blank=True)
     policy = models.CharField(max_length=10, choices=Policy.choices, default=Policy.NEXT)
     is_sticky = models.BooleanField(default=True, help_text="People stay with the session they talk with")
     pace = models.PositiveIntegerField(null=True, blank=True, help_text="Messages a minute and session at most")
@@ -65,6 +72,8 @@ class Campaign(models.Model):
     open_until = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
 
+    version = models.PositiveIntegerField(default=0, help_text="Counts the times the draft was saved")
+    saved_at = models.DateTimeField(default=timezone.now, help_text="When the draft was last changed")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     resumed_at = models.DateTimeField(null=True, blank=True, help_text="Brakes look at what left since then")

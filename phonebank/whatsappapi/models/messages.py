@@ -72,6 +72,7 @@ class Message(models.Model):
     why = models.CharField(max_length=60, db_default="", help_text="Why it left (or waits) at this session")
     # Null, not empty: no column to fill for each of a million campaign rows.
     body = models.TextField(null=True, help_text="Of single messages; a campaign's is rendered when sent")  # noqa: DJ001
+    media = models.JSONField(null=True, help_text="Of single messages: kind, url, name")
     variables = models.JSONField(db_default={}, help_text="Snapshot for the merge tags")
     time_zone = models.CharField(max_length=64, db_default="")
     created_at = models.DateTimeField(db_default=Now())
@@ -144,6 +145,8 @@ class Attempt(models.Model):
                 name="attempt_unknown",
                 condition=Q(outcome="unknown", resolved_at__isnull=True),
             ),
+            # Whoever may or may not have received something, resolved or not: few, and asked for by pages.
+            models.Index(fields=["session", "started_at"], name="attempt_doubtful", condition=Q(outcome="unknown")),
             models.Index(fields=["session", "key_id"], name="attempt_key_id", condition=~Q(key_id="")),
             models.Index(fields=["session", "started_at"], name="attempt_recent"),
         ]

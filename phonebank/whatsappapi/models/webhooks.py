@@ -7,7 +7,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from phonebank.accounts.models import User
+from phonebank.whatsappapi.models.campaigns import Campaign
 from phonebank.whatsappapi.models.contacts import Contact
+from phonebank.whatsappapi.models.conversations import Conversation
 from phonebank.whatsappapi.models.sessions import WaSenderSession
 
 
@@ -53,12 +55,25 @@ class InboundMessage(models.Model):
     lid = models.CharField(max_length=40, blank=True, default="")
     name = models.CharField(max_length=120, blank=True, default="")
     text = models.TextField(blank=True, default="")
+    media = models.CharField(max_length=10, blank=True, db_default="", help_text="What it carried; never fetched")
+    conversation = models.ForeignKey(
+        Conversation, null=True, on_delete=models.SET_NULL, related_name="messages", db_index=False
+    )
+    campaign = models.ForeignKey(
+        Campaign, null=True, on_delete=models.SET_NULL, related_name="replies", db_index=False,
+        help_text="What this session had last written to them",
+    )  # fmt: skip
     sent_at = models.DateTimeField(null=True)
     received_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["session", "key_id"], name="inbound_once")]
-        indexes = [models.Index(fields=["user", "-received_at"], name="inbound_recent")]
+        indexes = [
+            models.Index(fields=["user", "-received_at"], name="inbound_recent"),
+            models.Index(fields=["conversation", "-id"], name="inbound_thread"),
+            models.Index(fields=["campaign"], name="inbound_campaign", condition=Q(campaign__isnull=False)),
+            models.Index(fields=["user", "phone"], name="inbound_person"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name or self.phone or self.lid}: {self.text[:30]}"

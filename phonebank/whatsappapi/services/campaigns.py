@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import time, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -14,15 +15,18 @@ from phonebank.audit.models import record
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.sql.reports import CANCEL
 from phonebank.whatsappapi.dispatch.statuses import KEYS
-from phonebank.whatsappapi.models import Campaign, CampaignSession, ContactList, WaSenderSession
+from phonebank.whatsappapi.models import Campaign, ContactList, SessionGroup, WaSenderSession
+from phonebank.whatsappapi.services import drafts, readiness
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.progress import Progress, progress
+from phonebank.whatsappapi.services.senders import Senders, check_fit, noting_refusals
 
 __all__ = [
     "Progress",
     "cancel",
     "cancel_rows",
     "check_proven",
+    "check_ready",
     "create_campaign",
     "finish_what_was_begun",
     "launch",
@@ -38,71 +42,57 @@ def create_campaign(
     *,
     actor: User,
     name: str,
-    contact_list: ContactList,
     body: str,
     wa_sessions: Iterable[WaSenderSession],
-    policy: str = Campaign.Policy.NEXT,
+    contact_list: ContactList | None = None,
+    audience: Mapping[str, Any] | None = None,
+    groups: Iterable[SessionGroup] = (),
+    **rules: Any,
 ) -> Campaign:
-    """A draft over the given sessions, in their order. Ids of other people's things do not exist (not_found)."""
+    """A draft with all that it needs, over the given sessions in their order, to a list or an audience
+    (services/audience.py). `groups` are those that brought some of the sessions, for the record; `rules`: further
+    fields that `drafts.save` takes. Nothing is kept of one that is refused.
+
+    Ids of other people's things do not exist (not_found).
+    """
     sessions = list(dict.fromkeys(wa_sessions))
-    own = set(WaSenderSession.objects.visible_to(actor).filter(pk__in=[one.pk for one in sessions]).values_list("pk"))
-    if contact_list.user_id != actor.pk or len(own) != len(sessions):
-        raise ServiceError("There is no such list or session.", code="not_found")
-    if not sessions:
-        raise ServiceError("Choose at least one session to send from.", code="no_session")
-    if unlinked := [one.session_name for one in sessions if one.wasender_id is None]:
-        raise ServiceError(
-            f"{', '.join(unlinked)} is still being created at the gateway. Choose another session, or wait a moment.",
-            code="not_created",
-        )
-    if not body.strip():
-        raise ServiceError("Write a message first.", code="empty")
-    if len(body) > 4096:
-        raise ServiceError(f"The message has {len(body):,} characters; WhatsApp takes 4,096.", code="too_long")
-    real = not all(one.account.is_sandbox for one in sessions)
-    with transaction.atomic():
-        campaign = Campaign.objects.create(
-            user=actor,
-            name=name.strip() or contact_list.name,
-            contact_list=contact_list,
-            body=body,
-            policy=policy,
-            # Kind defaults for people; none on simulated phones, so that a demo runs at night.
-            quiet_start=time(21) if real else None,
-            quiet_end=time(8) if real else None,
-            cap_day=1 if real else None,
-            cap_month=4 if real else None,
-        )
-        CampaignSession.objects.bulk_create(
-            CampaignSession(campaign=campaign, session=one, position=i) for i, one in enumerate(sessions)
-        )
-        record(actor=actor, verb="campaign.create", target=campaign, sessions=len(sessions))
-    return campaign
+    with noting_refusals(actor):
+        own = WaSenderSession.objects.visible_to(actor).filter(pk__in=[one.pk for one in sessions])
+        if (contact_list and contact_list.user_id != actor.pk) or own.count() != len(sessions):
+            raise ServiceError("There is no such list or session.", code="not_found")
+        if not sessions:
+            raise ServiceError("Choose at least one session to send from.", code="no_session")
+        check_fit(sessions)
+        if not body.strip() and not rules.get("media_kind"):
+            raise ServiceError("Write a message first.", code="empty")
+        changes = {"body": body, **rules} | ({"audience": dict(audience)} if audience is not None else {})
+        with transaction.atomic():
+            called = name.strip() or (contact_list.name if contact_list else "")
+            made = drafts.create_draft(actor=actor, name=called, contact_list=contact_list)
+            return drafts.save(actor=actor, campaign=made, changes=changes, senders=Senders(sessions, list(groups), []))
 
 
 def launch(*, actor: User, campaign: Campaign) -> Campaign:
     """Starts a draft: the audience is dealt by a job, then the campaign runs."""
     with transaction.atomic():
-        move(campaign, [State.DRAFT], State.DEALING)
-        check_proven(campaign)
+        move(campaign, [State.DRAFT], State.DEALING, scheduled_at=None)
+        check_ready(campaign)
         record(actor=actor, verb="campaign.launch", target=campaign)
         jobs.defer("deal_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
     return campaign
 
 
+def check_ready(campaign: Campaign) -> None:
+    """Raises the first thing that keeps a draft from starting, in words; who can be written to, the deal finds out."""
+    for problem in readiness.problems(campaign):
+        if problem.is_blocking:
+            raise ServiceError(problem.words, code=problem.code)
+
+
 def check_proven(campaign: Campaign) -> None:
     """Raises where a session of a real gateway has never had an event: replies and STOP would be lost."""
-    unproven = [
-        lane.session.session_name
-        for lane in campaign.lanes.filter(is_active=True).select_related("session__account")
-        if not lane.session.account.is_sandbox and lane.session.webhook_proven_at is None
-    ]
-    if unproven:
-        raise ServiceError(
-            f"Replies and STOP cannot reach us from {', '.join(unproven)}: no event has come in yet. Nothing was "
-            "changed. Set PUBLIC_URL to an https address the gateway can reach, then link the session again.",
-            code="webhook_unproven",
-        )
+    if problem := readiness.unproven(campaign.lanes.filter(is_active=True).select_related("session__account")):
+        raise ServiceError(problem.words, code=problem.code)
 
 
 def pause(*, actor: User | None, campaign: Campaign, reason: str = "") -> Campaign:

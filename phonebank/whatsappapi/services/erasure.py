@@ -127,13 +127,18 @@ _SCRUB = (
       ORDER BY id FOR NO KEY UPDATE
     ), gone AS (
       UPDATE whatsappapi_message t SET phone = %(as)s, variables = '{}', time_zone = '', contact_id = NULL,
-        body = CASE WHEN body IS NULL THEN NULL ELSE '' END
+        body = CASE WHEN body IS NULL THEN NULL ELSE '' END, media = NULL
       FROM m WHERE t.id = m.id RETURNING t.id
     )
     UPDATE whatsappapi_attempt a SET phone = %(as)s, detail = '' FROM gone WHERE a.message_id = gone.id
     """,
+    "SELECT 1 FROM whatsappapi_contact WHERE id = %(contact)s FOR UPDATE",  # who stores a message of theirs does so too
     """
     DELETE FROM whatsappapi_inboundmessage
+    WHERE user_id = %(user)s AND (contact_id = %(contact)s OR phone = %(phone)s OR (lid <> '' AND lid = %(lid)s))
+    """,
+    """
+    DELETE FROM whatsappapi_conversation
     WHERE user_id = %(user)s AND (contact_id = %(contact)s OR phone = %(phone)s OR (lid <> '' AND lid = %(lid)s))
     """,
     # Webhooks as they arrived. Those that still wait for their message are dropped with them.

@@ -29,6 +29,7 @@ WORDS: dict[str, tuple[str, str]] = {
     Status.EXPIRED: ("Expired", "The link is too old. Scan the QR code again."),
     Status.UNKNOWN: ("Unknown", "The gateway reported a state we do not know."),
 }
+RATE_LIMITED = "Rate limited"
 DOUBTS = {"failures": "Failures rising", "acks": "Confirmed late"}
 
 
@@ -62,7 +63,7 @@ def _red(one: WaSenderSession, now: datetime) -> Health | None:
     if one.rejected_key_version == one.key_version:
         return Health("red", "Refused", one.status_reason or "The gateway refused this session's key.")
     if one.paused_until and one.paused_until > now + GRACE:
-        return Health("red", "Rate limited", "The gateway asked us to wait; it goes on by itself.")
+        return Health("red", RATE_LIMITED, "The gateway asked us to wait; it goes on by itself.")
     limit = _limit(one)
     if limit is not None and one.messages_sent_today >= limit:
         return Health("red", "Limit reached", f"All {limit:,} of today's messages are used.")

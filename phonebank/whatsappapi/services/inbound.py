@@ -34,13 +34,70 @@ UPDATE whatsappapi_contact c SET last_session_id = u.session, lid = CASE WHEN c.
 FROM unnest(%(contact)s::bigint[], %(session)s::bigint[], %(lid)s::text[]) AS u(contact, session, lid)
 WHERE c.id = u.contact
 """
+# The conversations are locked in key order, whoever writes them. A message belongs to the campaign with which this
+# session last wrote to that person.
 _INSERT = """
+WITH u AS MATERIALIZED (
+  SELECT *, coalesce(nullif(phone, ''), lid) AS person
+  FROM unnest(%(user)s::bigint[], %(session)s::bigint[], %(contact)s::bigint[], %(key_id)s::text[], %(phone)s::text[],
+              %(lid)s::text[], %(name)s::text[], %(text)s::text[], %(media)s::text[], %(sent_at)s::timestamptz[])
+    AS u(user_id, session_id, contact_id, key_id, phone, lid, name, text, media, sent_at)
+), c AS (
+  INSERT INTO whatsappapi_conversation AS c (public_id, user_id, session_id, contact_id, person, phone, lid, name,
+    last_at)
+  SELECT DISTINCT ON (session_id, person) gen_random_uuid(), user_id, session_id, contact_id, person, phone, lid, name,
+    sent_at FROM u WHERE person <> '' ORDER BY session_id, person, sent_at DESC
+  ON CONFLICT (session_id, person) DO UPDATE SET
+    contact_id = coalesce(excluded.contact_id, c.contact_id),
+    lid = CASE WHEN excluded.lid = '' THEN c.lid ELSE excluded.lid END,
+    name = CASE WHEN excluded.name = '' THEN c.name ELSE excluded.name END
+  RETURNING c.id, c.session_id, c.person
+)
 INSERT INTO whatsappapi_inboundmessage
-  (user_id, session_id, contact_id, key_id, phone, lid, name, text, sent_at, received_at)
-SELECT u.*, clock_timestamp()
-FROM unnest(%(user)s::bigint[], %(session)s::bigint[], %(contact)s::bigint[], %(key_id)s::text[], %(phone)s::text[],
-            %(lid)s::text[], %(name)s::text[], %(text)s::text[], %(sent_at)s::timestamptz[]) AS u
+  (user_id, session_id, contact_id, key_id, phone, lid, name, text, media, sent_at, received_at, conversation_id,
+   campaign_id)
+SELECT u.user_id, u.session_id, u.contact_id, u.key_id, u.phone, u.lid, u.name, u.text, u.media, u.sent_at,
+  clock_timestamp(), c.id, (
+    SELECT m.campaign_id FROM whatsappapi_message m JOIN whatsappapi_attempt a ON a.id = m.attempt
+    WHERE m.user_id = u.user_id AND m.phone = u.phone AND u.phone <> '' AND a.session_id = u.session_id
+      AND m.campaign_id IS NOT NULL AND a.started_at > u.sent_at - interval '30 days'
+    ORDER BY a.started_at DESC LIMIT 1)
+FROM u LEFT JOIN c ON c.session_id = u.session_id AND c.person = u.person
+ORDER BY u.sent_at
 ON CONFLICT DO NOTHING
+RETURNING conversation_id, sent_at, text, media
+"""
+_NEWS = """
+UPDATE whatsappapi_conversation c SET unread = c.unread + u.n,
+  last_at = greatest(c.last_at, u.at),
+  last_text = CASE WHEN u.at >= c.last_at THEN u.text ELSE c.last_text END,
+  last_media = CASE WHEN u.at >= c.last_at THEN u.media ELSE c.last_media END
+FROM unnest(%(id)s::bigint[], %(n)s::int[], %(at)s::timestamptz[], %(text)s::text[], %(media)s::text[])
+  AS u(id, n, at, text, media)
+WHERE c.id = u.id
+"""
+# Who was known by their LID alone, and now by their number: one conversation from then on.
+_BEHIND = """
+SELECT c.id, c.session_id, u.phone FROM unnest(%(session)s::bigint[], %(lid)s::text[], %(phone)s::text[])
+  AS u(session, lid, phone)
+JOIN whatsappapi_conversation c ON c.session_id = u.session AND c.person = u.lid
+ORDER BY c.id FOR NO KEY UPDATE OF c
+"""
+_JOIN = """
+WITH old AS (SELECT * FROM whatsappapi_conversation WHERE id = %(id)s), heir AS (
+  INSERT INTO whatsappapi_conversation AS c (public_id, user_id, session_id, contact_id, person, phone, lid, name,
+    last_at, last_text, last_media, unread)
+  SELECT gen_random_uuid(), user_id, session_id, contact_id, %(phone)s, %(phone)s, lid, name, last_at, last_text,
+    last_media, unread FROM old
+  ON CONFLICT (session_id, person) DO UPDATE SET lid = excluded.lid, unread = c.unread + excluded.unread,
+    last_text = CASE WHEN excluded.last_at > c.last_at THEN excluded.last_text ELSE c.last_text END,
+    last_media = CASE WHEN excluded.last_at > c.last_at THEN excluded.last_media ELSE c.last_media END,
+    last_at = greatest(c.last_at, excluded.last_at)
+  RETURNING c.id, c.contact_id
+)
+UPDATE whatsappapi_inboundmessage m SET conversation_id = heir.id, phone = %(phone)s,
+  contact_id = coalesce(m.contact_id, heir.contact_id)
+FROM heir WHERE m.conversation_id = %(id)s
 """
 
 
@@ -56,6 +113,7 @@ class Letter:
     name: str
     text: str
     sent_at: datetime
+    media: str = ""
     contact: int | None = None
 
     @classmethod
@@ -71,6 +129,7 @@ class Letter:
             name=inbound.push_name[:120],
             text=inbound.text or "",
             sent_at=min(inbound.timestamp or received_at, received_at),
+            media=inbound.media,
         )
 
     @property
@@ -97,8 +156,34 @@ def store(cursor: Any, letters: Sequence[Letter]) -> None:
             last[found[0]] = letter
     if last:
         cursor.execute(_TOUCH, _columns(list(last.values()), "contact", "session", "lid"))
-    names = ("user", "session", "contact", "key_id", "phone", "lid", "name", "text", "sent_at")
+    names = ("user", "session", "contact", "key_id", "phone", "lid", "name", "text", "media", "sent_at")
     cursor.execute(_INSERT, _columns(letters, *names))
+    _tell(cursor, cursor.fetchall())
+    both = [letter for letter in letters if letter.phone and letter.lid]
+    if both:
+        cursor.execute(_BEHIND, _columns(both, "session", "lid", "phone"))
+        for old, _, phone in cursor.fetchall():
+            join_person(cursor, old, phone)
+
+
+def _tell(cursor: Any, rows: list[tuple[Any, ...]]) -> None:
+    """Notes on each conversation what is new in it. `rows` come in the order in which they were written."""
+    news: dict[int, tuple[Any, ...]] = {}
+    for conversation, at, text, media in rows:
+        if conversation is not None:
+            n = news[conversation][1] if conversation in news else 0
+            news[conversation] = (conversation, n + 1, at, text[:200], media)
+    if news:
+        columns = dict(
+            zip(("id", "n", "at", "text", "media"), map(list, zip(*news.values(), strict=True)), strict=True)
+        )
+        cursor.execute(_NEWS, columns)
+
+
+def join_person(cursor: Any, conversation: int, phone: str) -> None:
+    """The number behind a conversation's LID is known: what was written goes on under it."""
+    cursor.execute(_JOIN, {"id": conversation, "phone": phone})
+    cursor.execute("DELETE FROM whatsappapi_conversation WHERE id = %s", [conversation])
 
 
 def obey(letter: Letter) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
-from django.db import connection
+from django.db.models import Sum
 from django.utils import timezone
 
 from phonebank.whatsappapi.models import Attempt, Campaign, CampaignCount, WaSenderSession
+from phonebank.whatsappapi.services.binding import binding
+from phonebank.whatsappapi.services.forecast import Forecast, forecast
 
 OPEN = ("queued", "sending", "unknown")
+LATELY = 20  # seconds that the rate is taken over
 
 
 @dataclass(slots=True)
@@ -25,15 +29,13 @@ class Lane:
         return sum(self.counts.values())
 
 
-@dataclass(slots=True)
+@dataclass
 class Progress:
-    """`rate` in messages a minute over the last 20 s; `eta` None when nothing moves; `why`: what binds now."""
+    """`counts` by merged word, over all; what costs more is looked up when it is asked for."""
 
+    campaign: Campaign
     counts: dict[str, int]
-    sessions: list[Lane]
-    rate: float = 0.0
-    eta: datetime | None = None
-    why: str | None = None
+    sessions: list[Lane] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -43,9 +45,45 @@ class Progress:
     def open(self) -> int:
         return sum(self.counts.get(word, 0) for word in OPEN)
 
+    @cached_property
+    def forecast(self) -> Forecast | None:
+        """Of the rest; None unless it runs or is paused with somebody waiting."""
+        is_under_way = self.campaign.state in (Campaign.State.RUNNING, Campaign.State.PAUSED)
+        if not is_under_way or self.campaign.sealed_at is None or not self.counts.get("queued"):
+            return None
+        return forecast(self.campaign)
+
+    @cached_property
+    def rate(self) -> float:
+        """Messages a minute, of late; 0 unless it runs."""
+        if self.campaign.state != Campaign.State.RUNNING:
+            return 0.0
+        since = timezone.now() - timedelta(seconds=LATELY)
+        # By session and time: that is an index.
+        sessions = self.campaign.lanes.values("session")
+        rows = Attempt.objects.filter(session__in=sessions, started_at__gt=since, message__campaign=self.campaign)
+        return rows.filter(outcome=Attempt.Outcome.ACCEPTED).count() * 60.0 / LATELY
+
+    @property
+    def eta(self) -> datetime | None:
+        """When the last message leaves, if nothing fails; None while nothing moves."""
+        runs = self.campaign.state == Campaign.State.RUNNING
+        return self.forecast.ends if runs and self.forecast else None
+
+    @cached_property
+    def why(self) -> str | None:
+        """The one thing that binds now; None when there is nothing to wait for."""
+        return binding(self.campaign, self.counts, self.forecast, timezone.now())
+
+
+def glance(campaign: Campaign) -> Progress:
+    """The campaign as a whole, in one query."""
+    rows = CampaignCount.objects.filter(campaign=campaign).values_list("state").annotate(Sum("n"))
+    return Progress(campaign, {word: n for word, n in rows if n})
+
 
 def progress(campaign: Campaign) -> Progress:
-    """Three queries (five while it runs), however many recipients it has."""
+    """The campaign and the part of each of its sessions, in two queries."""
     lanes = {
         lane.session_id: Lane(lane.session)
         for lane in campaign.lanes.select_related("session", "session__user__subscription__plan")
@@ -55,56 +93,4 @@ def progress(campaign: Campaign) -> Progress:
         counts[word] = counts.get(word, 0) + n
         if session in lanes:
             lanes[session].counts[word] = n
-    result = Progress(counts, list(lanes.values()))
-    if campaign.state == Campaign.State.RUNNING:
-        result.rate = _rate(campaign, list(lanes))
-        if result.rate and result.open:
-            result.eta = timezone.now() + timedelta(minutes=result.open / result.rate)
-    result.why = _why(campaign, result)
-    return result
-
-
-def _rate(campaign: Campaign, sessions: list[int]) -> float:
-    now = timezone.now()
-    # By session and time alone: that is an index. Requests of 20 s stand for a minute.
-    since = now - timedelta(seconds=20)
-    rows = Attempt.objects.filter(session__in=sessions, started_at__gt=since, message__campaign=campaign)
-    return rows.filter(outcome="accepted").count() * 3.0
-
-
-def _why(campaign: Campaign, result: Progress) -> str | None:
-    """The one thing that binds now; None while all is well."""
-    if campaign.state == Campaign.State.PAUSED:
-        return campaign.pause_reason or "Paused by hand. Resume it when you are ready."
-    if campaign.state == Campaign.State.DEALING:
-        return "Getting everybody in line; the first message leaves when that is done."
-    if campaign.state != Campaign.State.RUNNING:
-        return None
-    if not result.counts.get("queued"):
-        return "Waiting for the gateway's answers to the last messages." if result.open else None
-    now = timezone.now()
-    sendable = WaSenderSession.objects.filter(lanes__campaign=campaign, lanes__is_active=True)
-    up = sendable.connected(now)
-    if not sendable.exists():
-        return "No session is left in this campaign. Add one."
-    if not up.exists():
-        waits = sendable.connected(now + timedelta(hours=1)).order_by("paused_until").first()
-        if waits is not None and waits.paused_until:
-            return "The gateway asked us to slow down; it goes on within the hour."
-        return "None of its numbers is connected. Link one again and it goes on by itself."
-    if not up.below_limit().exists():
-        zone = campaign.user.time_zone
-        return f"All its numbers have used today's limit. Goes on after midnight ({zone})."
-    return _held(campaign, [lane.wa_session.pk for lane in result.sessions]) if not result.rate else None
-
-
-def _held(campaign: Campaign, sessions: list[int]) -> str | None:
-    """Nothing left in the last seconds: what the waiting rows themselves say."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT reason, min(retry_at) FROM whatsappapi_message WHERE session_id = ANY(%s) AND retry_at > now() "
-            "AND campaign_id = %s AND state = 'queued' AND reason <> '' GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
-            [sessions, campaign.pk],
-        )
-        row = cursor.fetchone()
-    return f"{row[0]}." if row else None
+    return Progress(campaign, counts, list(lanes.values()))

@@ -15,8 +15,10 @@ from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.dispatch import deal
 from phonebank.whatsappapi.models import Campaign, CampaignSession, WaSenderSession
-from phonebank.whatsappapi.services.campaigns import check_proven, move
+from phonebank.whatsappapi.services import drafts
+from phonebank.whatsappapi.services.campaigns import check_proven, check_ready, launch, move
 from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.senders import check_fit, noting_refusals
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +34,20 @@ def schedule(*, actor: User, campaign: Campaign, at: datetime) -> Campaign:
     if campaign.expires_at and campaign.expires_at <= at:
         raise ServiceError("The campaign would end before it starts. Change one of the two.", code="scheduled_at")
     with transaction.atomic():
-        check_proven(campaign)
         move(campaign, [State.DRAFT, State.SCHEDULED], State.SCHEDULED, scheduled_at=at)
+        check_ready(campaign)
         record(actor=actor, verb="campaign.schedule", target=campaign, at=at.isoformat())
     return campaign
+
+
+def start(*, actor: User, campaign: Campaign, version: int | None = None) -> Campaign:
+    """Starts a draft as it is planned: now, or at its time. `version`: the one that was reviewed (drafts.Conflict)."""
+    with transaction.atomic():
+        row = drafts.lock(actor, campaign)
+        drafts.check_version(row, version)
+        if row.scheduled_at:
+            return schedule(actor=actor, campaign=row, at=row.scheduled_at)
+        return launch(actor=actor, campaign=row)
 
 
 def unschedule(*, actor: User, campaign: Campaign) -> Campaign:
@@ -67,16 +79,23 @@ def start_due() -> int:
 
 def add_session(*, actor: User, campaign: Campaign, wa_session: WaSenderSession) -> CampaignSession:
     """Lets one more session carry a campaign. While it runs, the newcomer gets its part of those not yet reached."""
-    _own(actor, campaign, wa_session)
+    with noting_refusals(actor, campaign):
+        _own(actor, campaign, wa_session)
+        check_fit([wa_session])
     with transaction.atomic():
         _lock(campaign)
         last = campaign.lanes.aggregate(last=Max("position"))["last"]
+        was_simulated = not campaign.lanes.filter(session__account__is_sandbox=False).exists()
         lane, _ = CampaignSession.objects.update_or_create(
             campaign=campaign,
             session=wa_session,
             defaults={"is_active": True},
             create_defaults={"position": 0 if last is None else last + 1},
         )
+        if was_simulated:
+            # The first real session brings the rules that spare real people.
+            drafts.follow_gateway(campaign)
+            campaign.save(update_fields=list(drafts.RULES))
         if campaign.state != State.DRAFT:
             check_proven(campaign)
         record(actor=actor, verb="campaign.add_session", target=campaign, session=str(wa_session.public_id))
@@ -96,7 +115,8 @@ def remove_session(*, actor: User, campaign: Campaign, wa_session: WaSenderSessi
 
     What it has sent stays its own.
     """
-    _own(actor, campaign, wa_session)
+    with noting_refusals(actor, campaign):
+        _own(actor, campaign, wa_session)
     with transaction.atomic():
         _lock(campaign)
         if not campaign.lanes.filter(is_active=True).exclude(session=wa_session).exists():
@@ -140,8 +160,8 @@ def _copy(actor: User, campaign: Campaign, name: str, parent: Campaign | None) -
     kept: dict[str, Any] = {
         one: getattr(campaign, one)
         for one in (
-            "user", "body", "contact_list", "policy", "is_sticky", "pace", "windows", "quiet_start", "quiet_end",
-            "cap_day", "cap_month",
+            "user", "body", "media_kind", "media_url", "media_name", "contact_list", "audience", "policy", "is_sticky",
+            "pace", "windows", "quiet_start", "quiet_end", "cap_day", "cap_month",
         )
     }  # fmt: skip
     with transaction.atomic():

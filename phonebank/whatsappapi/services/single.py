@@ -24,10 +24,10 @@ from phonebank.whatsappapi.models import (
 )
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.health import health
+from phonebank.whatsappapi.services.media import Media, check_text
 from phonebank.whatsappapi.services.phones import to_e164
 from phonebank.whatsappapi.services.rotation import get_next_available_session
 
-LONGEST = 4096  # characters (contract 3)
 TEST_LASTS = timedelta(minutes=15)  # a test that could not leave by then tells nothing any more
 TEST_BODY = "Test message from Phonebank. If you read this, the session works."
 EXPIRED = "It could not be sent within 15 minutes"
@@ -43,14 +43,17 @@ def send_single(
     contact: Contact | None = None,
     wa_session: WaSenderSession | None = None,
     group: SessionGroup | None = None,
+    media: Media | None = None,
 ) -> Message:
     """Queues one message at `wa_session`, or at the session of `group` (or of all) that rotation names.
+
+    `media` comes from `media.read`, which checked it.
 
     Nothing was queued where it raises: unknown person or session (`not_found`), no consent, opted out, a number that
     is not one's own (test, probe), nobody who wrote first (reply), no session that can send (`not_connected`,
     `limit_reached`, `no_session`). The claim has the last word on all of it, the daily limit included.
     """
-    rules, text = RULES[Kind(kind)], _checked(body)
+    rules, text = RULES[Kind(kind)], check_text(body, media)
     who = _contact(actor, contact)
     number = _number(phone, who)
     if who is None:
@@ -66,6 +69,7 @@ def send_single(
             kind=kind,
             state=State.QUEUED,
             body=text,
+            media=media.as_json() if media else None,
             retry_at=timezone.now(),
         )
         record(actor=actor, verb="message.queued", target=row, kind=str(kind))
@@ -184,15 +188,6 @@ def _end(rows: list[Message], state: str, reason: str) -> int:
 
 
 # --- who, and over which session --------------------------------------------------------------------------------------
-
-
-def _checked(body: str) -> str:
-    text = body.strip().replace("\x00", "")
-    if not text:
-        raise ServiceError("The message is empty. Nothing was sent.", code="body")
-    if len(text) > LONGEST:
-        raise ServiceError(f"The message has more than {LONGEST:,} characters. Nothing was sent.", code="body")
-    return text
 
 
 def _contact(actor: User, contact: Contact | None) -> Contact | None:

@@ -1,112 +1,76 @@
-"""The page that prepares a campaign. Its result is a draft; the draft's own page reviews and starts it."""
+"""Where campaigns begin: a new draft, or one that waits to be finished. The steps are in wizard.py."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from phonebank.accounts.models import User
-from phonebank.whatsappapi.dispatch.render import render as render_message
-from phonebank.whatsappapi.forms import PreviewForm, SendCampaignForm
-from phonebank.whatsappapi.models import Campaign, Contact, ContactList
-from phonebank.whatsappapi.services import campaigns as service
+from phonebank.whatsappapi.models import Campaign, ContactList, WaSenderSession
+from phonebank.whatsappapi.services import drafts
 from phonebank.whatsappapi.services.errors import ServiceError
-from phonebank.whatsappapi.views.access import act, sessions_of
-from phonebank.whatsappapi.views.audience import lists_with_counts
-from phonebank.whatsappapi.views.cards import cards, deaf_accounts
+from phonebank.whatsappapi.views.cards import deaf_accounts
+from phonebank.whatsappapi.views.wizard_pages import preview_of
 
-LONGEST = 4096  # characters of a WhatsApp text
-CHOICES = 12  # people offered for the preview
-CARDS = 60
+DRAFTS = 20
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def send_campaign(request: HttpRequest) -> HttpResponse:
-    old = _draft(request)
-    form = SendCampaignForm(request.POST or None, user=request.user, initial=_initial(request, old))
-    if request.method == "POST" and request.POST.get("action") != "look" and form.is_valid():
+    """Makes a draft; before that, shows those that there are."""
+    user = request.user
+    if request.method == "POST":
+        chosen = request.POST.get("list", "")
+        people = _list_or_404(request, chosen) if chosen else None
         try:
-            campaign = service.create_campaign(actor=request.user, **form.cleaned_data)
+            made = drafts.create_draft(actor=user, name=request.POST.get("name", ""), contact_list=people)
         except ServiceError as error:
-            form.add_error(None, error.message)
-        else:
-            if old:
-                act(request, service.cancel, campaign=old)  # the new draft stands in its place
-            return redirect("whatsappapi:campaign", campaign.public_id)
-    looking = request.POST.get("action") == "look"
-    if looking:
-        form.errors.clear()
-    context = _context(request, form, old)
-    return render(request, "whatsappapi/send_campaign.html", context, status=422 if form.errors else 200)
+            context = _context(request) | {"error": error.message}
+            return render(request, "whatsappapi/send_campaign.html", context, status=422)
+        return redirect("whatsappapi:wizard", made.public_id, "audience")
+    return render(request, "whatsappapi/send_campaign.html", _context(request))
 
 
 @require_POST
 def preview(request: HttpRequest) -> HttpResponse:
     """The message as one person gets it, while it is being written."""
-    return render(request, "whatsappapi/_preview.html", _preview(request.POST, request.user))
+    return render(request, "whatsappapi/_preview.html", preview_of(request.POST, request.user))
 
 
-def _draft(request: HttpRequest) -> Campaign | None:
-    """The draft that the person went back from, to change it."""
+@require_POST
+def draft_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    one = get_object_or_404(Campaign.objects.visible_to(request.user), public_id=public_id)
     try:
-        public_id = uuid.UUID(request.POST.get("draft") or request.GET.get("draft", ""))
+        drafts.delete_draft(actor=request.user, campaign=one)
+    except ServiceError as error:
+        messages.error(request, error.message)
+        return redirect("whatsappapi:campaign", public_id)
+    messages.success(request, f"The draft {one.name} is deleted.")
+    return redirect("whatsappapi:send_campaign")
+
+
+def _list_or_404(request: HttpRequest, chosen: str) -> ContactList:
+    try:
+        public_id = uuid.UUID(chosen)
     except ValueError:
-        return None
-    drafts = Campaign.objects.visible_to(request.user).filter(state=Campaign.State.DRAFT)
-    return drafts.filter(public_id=public_id).select_related("contact_list").first()
+        public_id = uuid.UUID(int=0)
+    return get_object_or_404(ContactList.objects.visible_to(request.user), public_id=public_id)
 
 
-def _initial(request: HttpRequest, old: Campaign | None) -> dict[str, Any]:
-    if old is None:
-        return {"contact_list": request.GET.get("list", "")}
-    return {
-        "name": old.name,
-        "contact_list": old.contact_list.public_id if old.contact_list else "",
-        "body": old.body,
-        "wa_sessions": list(old.lanes.values_list("session__public_id", flat=True)),
-        "policy": old.policy,
-    }
-
-
-def _context(request: HttpRequest, form: SendCampaignForm, old: Campaign | None) -> dict[str, Any]:
-    lists = list(lists_with_counts(request.user))
-    chosen = str(form["contact_list"].value() or (lists[0].public_id if lists else ""))
-    picked = next((one for one in lists if str(one.public_id) == chosen), None)
-    chosen_sessions = {str(one) for one in form["wa_sessions"].value() or []}
-    data = request.POST if request.method == "POST" else {"body": form["body"].value() or ""}
+def _context(request: HttpRequest) -> dict[str, Any]:
+    user = request.user
+    rows = Campaign.objects.visible_to(user).filter(state=Campaign.State.DRAFT)
+    chosen = request.GET.get("list", "")
     return {
         "nav": "campaigns",
-        "form": form,
-        "old": old,
-        "lists": lists,
-        "chosen": chosen,
-        "picked": picked,
-        "cards": cards(sessions_of(request.user)[:CARDS], request.user),
-        "chosen_sessions": chosen_sessions,
-        "policy": form["policy"].value(),
-        "deaf": deaf_accounts(request.user),
-        "people": _people(request.user, picked),
-        **_preview(data, request.user, picked),
+        "drafts": list(rows.order_by("-saved_at")[:DRAFTS]),
+        "list": _list_or_404(request, chosen) if chosen else None,
+        "has_people": ContactList.objects.visible_to(user).exists(),
+        "has_sessions": WaSenderSession.objects.visible_to(user).exists(),
+        "deaf": deaf_accounts(user),
+        "name": request.POST.get("name", ""),
     }
-
-
-def _people(user: User, contact_list: ContactList | None) -> list[Contact]:
-    """A few of the list to look through the eyes of."""
-    rows = Contact.objects.filter(user=user)
-    return list((rows.filter(lists=contact_list) if contact_list else rows).order_by("pk")[:CHOICES])
-
-
-def _preview(data: Any, user: User, contact_list: ContactList | None = None) -> dict[str, Any]:
-    form = PreviewForm(data, user=user)
-    form.is_valid()
-    body = form.cleaned_data.get("body", "")
-    contact = form.cleaned_data.get("as_contact")
-    if contact is None and "as_contact" not in data:
-        contact = next(iter(_people(user, contact_list)), None)
-    variables = {"name": contact.name, "phone": contact.phone, **contact.attributes} if contact else {}
-    text = render_message(body, variables)
-    return {"preview": text, "preview_for": contact, "characters": len(text), "longest": LONGEST}

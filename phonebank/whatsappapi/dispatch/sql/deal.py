@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from phonebank.whatsappapi.dispatch.sql.audience import people_of
+
 PLACE = """
-SELECT user_id, contact_list_id, parent_id, is_sticky, deal_cursor, deal_number FROM whatsappapi_campaign
+SELECT user_id, contact_list_id, audience, parent_id, is_sticky, deal_cursor, deal_number FROM whatsappapi_campaign
 WHERE id = %s AND state = 'dealing' FOR NO KEY UPDATE
 """
 
@@ -65,14 +67,17 @@ WITH lane AS (
 SELECT count(*) FROM k
 """
 
-DEAL_LIST = _DEAL.replace(
-    "@audience", "JOIN whatsappapi_contact_lists t ON t.contact_id = c.id WHERE t.contactlist_id = %(list)s"
-)
-# Those whom another campaign could not reach; whom it skipped on purpose is not among them.
-DEAL_FAILED = _DEAL.replace(
-    "@audience",
-    "JOIN whatsappapi_message f ON f.contact_id = c.id AND f.campaign_id = %(parent)s WHERE f.state = 'failed'",
-)
+
+def deal_of(people: str) -> str:
+    """The statement that deals a chunk of the people that `people` (audience.people_of) names."""
+    return _DEAL.replace("@audience", people)
+
+
+DEAL_LIST = deal_of(people_of({"lists": [0]}, None)[0])  # what most campaigns run: the people of one list
+
+LOSE = """
+UPDATE whatsappapi_campaign SET state = 'paused', pause_reason = %s WHERE id = %s AND state = 'dealing'
+"""
 
 SEAL = """
 UPDATE whatsappapi_campaign SET sealed_at = now(), started_at = coalesce(started_at, now()), state = 'running'

@@ -15,6 +15,11 @@ OPEN_NOW = "(c.windows IS NULL OR clock_timestamp() >= c.open_from AND clock_tim
 # Whether the campaign's own pace lets lane `l` send within half a second.
 IN_PACE = "(c.pace IS NULL OR l.next_at IS NULL OR l.next_at <= clock_timestamp() + interval '0.5 s')"
 
+# Seconds between two messages of session `s` of account `g`, before the gateway's refusals double them.
+BASE_GAP = """CASE WHEN g.rate_per_minute = 0 THEN 0
+         WHEN s.account_protection THEN greatest(5.05, 60.0 / coalesce(g.rate_per_minute, 256))
+         ELSE 60.3 / coalesce(g.rate_per_minute, 256) END"""
+
 # --- settle -------------------------------------------------------------------------------------------------------
 # Counters and refunds come from RETURNING alone, so a replay after a lost COMMIT counts nothing twice.
 SETTLE = f"""
@@ -96,9 +101,7 @@ WITH w AS (
     CASE WHEN w.strike > 0 AND s.paused_until > clock_timestamp() THEN 0 ELSE w.strike END AS strike,
     (clock_timestamp() AT TIME ZONE u.time_zone)::date AS today, u.time_zone,
     CASE WHEN p.daily_limit IS NULL THEN s.daily_limit ELSE least(s.daily_limit, p.daily_limit) END AS cap,
-    CASE WHEN g.rate_per_minute = 0 THEN 0
-         WHEN s.account_protection THEN greatest(5.05, 60.0 / coalesce(g.rate_per_minute, 256))
-         ELSE 60.3 / coalesce(g.rate_per_minute, 256) END AS base_gap,
+    @base_gap AS base_gap,
     (SELECT coalesce(sum(r.n), 0) FROM r WHERE r.id = s.id AND r.date = s.usage_date) AS refund,
     u.is_active AND s.is_active AND NOT s.is_surplus AND s.deleted_at IS NULL AND s.status = 'connected'
       AND s.rejected_key_version <> s.key_version AND s.api_key <> '' AND w.lost = 0 AND w.rejected = 0
@@ -159,7 +162,7 @@ RETURNING t.id, g.n, g.gap, extract(epoch FROM g.first - clock_timestamp())::flo
   extract(epoch FROM t.next_send_at - clock_timestamp())::float8 AS next, t.usage_date, t.key_version,
   t.connection_version, t.strikes, g.ready,
   CASE WHEN g.cap IS NULL THEN NULL ELSE g.cap - g.used - g.n END AS room
-"""
+""".replace("@base_gap", BASE_GAP)
 
 # --- claim --------------------------------------------------------------------------------------------------------
 # First what waits for its time (singles before campaigns), then the lane served longest ago, by range: no dead index
@@ -211,10 +214,10 @@ WITH g AS (
   ) m
 ), both_ AS (
   SELECT NULL::bigint AS lane, id, campaign_id, session_id, user_id, contact_id, phone, kind, state, position, tried,
-    body, variables, time_zone FROM (TABLE single UNION ALL TABLE retry) x
+    body, media, variables, time_zone FROM (TABLE single UNION ALL TABLE retry) x
   UNION ALL
   SELECT lane, id, campaign_id, session_id, user_id, contact_id, phone, kind, state, position, tried,
-    body, variables, time_zone FROM fresh
+    body, media, variables, time_zone FROM fresh
 ), judged AS (
   SELECT b.*, g.n, c.quiet_start, c.quiet_end,
     b.kind = ANY(%(cap)s) AND (c.cap_day IS NOT NULL OR c.cap_month IS NOT NULL) AS capped,
@@ -263,12 +266,13 @@ WITH g AS (
 SELECT lane, id, campaign_id, session_id, user_id, phone, kind, position, body, variables,
   CASE WHEN quiet IS NOT NULL THEN 'quiet' ELSE verdict END AS verdict, quiet::float8 AS quiet, n, capped,
   -- Two workers must not both find one person below the cap: the claim counts again, under this lock.
-  CASE WHEN capped AND verdict = 'send' THEN pg_advisory_xact_lock(person)::text END
+  CASE WHEN capped AND verdict = 'send' THEN pg_advisory_xact_lock(person)::text END, media
 FROM (
   SELECT *, hashtextextended(user_id || ':' || phone, 0) AS person FROM timed ORDER BY person
 ) t
 UNION ALL
-SELECT id, NULL, campaign_id, session_id, NULL, NULL, NULL, cursor, NULL, NULL, 'lane', NULL, NULL, NULL, NULL FROM lane
+SELECT id, NULL, campaign_id, session_id, NULL, NULL, NULL, cursor, NULL, NULL, 'lane', NULL, NULL, NULL, NULL, NULL
+FROM lane
 ORDER BY 4, 1 NULLS FIRST, 8 NULLS FIRST
 """
 

@@ -89,7 +89,7 @@ def _part(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def standing() -> list[jobs.Standing]:
     """The jobs of the send process that must always exist: a driver for each shard, and the chores."""
     shards = [jobs.Standing("drive_shard", (("shard", shard),)) for shard in range(settings.SEND_SHARDS)]
-    chores = ("tend_campaigns", "reconcile", "poll_deliveries", "look_after_sessions", "seal_audit")
+    chores = ("tend_campaigns", "reconcile", "poll_deliveries", "look_after_sessions", "keep_media", "seal_audit")
     return [*shards, *(jobs.Standing(name) for name in chores)]
 
 

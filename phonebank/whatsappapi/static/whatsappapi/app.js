@@ -6,7 +6,9 @@
   // Polling rests while nobody looks, and a poll that fails leaves the page as it is.
   document.addEventListener("htmx:before:request", (event) => {
     const source = event.detail.ctx?.sourceElement;
-    if (document.hidden && source?.hasAttribute("data-live")) event.preventDefault();
+    if (!source?.hasAttribute("data-live")) return;
+    // Nor does it close a table that somebody has opened to read.
+    if (document.hidden || source.querySelector("details[open]:not(.dropdown)")) event.preventDefault();
   });
   document.addEventListener("htmx:before:response", (event) => {
     // Logged out meanwhile: the answer is the login page, which belongs on a page of its own.
@@ -114,6 +116,32 @@
   });
   document.addEventListener("htmx:after:swap", () => every("form[data-picks]", tell));
   // --- End of lists of sessions.
+
+  // --- A panel beside a table: focus goes in, and back to where it came from.
+  let opener = null;
+  const closePanel = () => {
+    const panel = document.querySelector("[data-panel]");
+    if (!panel) return;
+    panel.replaceChildren();
+    panel.removeAttribute("data-panel");
+    panel.removeAttribute("aria-labelledby");
+    panel.className = "";
+    panel.hidden = true;
+    opener?.focus();
+  };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[hx-target='#panel']");
+    if (link) opener = link;
+    if (event.target.closest("[data-panel-close]")) closePanel();
+  });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") closePanel(); });
+  document.addEventListener("htmx:after:swap", () => {
+    const panel = document.querySelector("[data-panel]:not([data-shown])");
+    if (!panel) return;
+    panel.setAttribute("data-shown", "");
+    panel.focus();
+  });
+  // --- End of panel.
 
   const ready = () => {
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;

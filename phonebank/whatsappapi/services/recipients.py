@@ -1,0 +1,174 @@
+"""The people of a campaign: finding them, what happened to each, the list as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F, Q, QuerySet
+
+from phonebank.whatsappapi.models import Attempt, Campaign, Message
+
+CHUNK = 2000
+RANKS = {2: "sent", 3: "delivered", 4: "read", 5: "read"}
+# What a filter means: its state, and the ranks of accepted ones.
+FILTERS: dict[str, Q] = {
+    "off": Q(state__in=["skipped", "cancelled", "expired"]),
+    "sent": Q(state="accepted", rank__in=[0, 1, 2]),
+    "delivered": Q(state="accepted", rank=3),
+    "read": Q(state="accepted", rank__in=[4, 5]),
+}
+STATES = ["queued", "sending", "accepted", "unknown", "uncertain", "failed", "skipped", "cancelled", "expired"]
+FILTERS |= {state: Q(state=state) for state in STATES}
+# The merged words that each filter shows: where their count is 0, nobody is looked for.
+SHOWS = {
+    "off": ("skipped", "cancelled", "expired"), "sent": ("accepted", "sent"), "delivered": ("delivered",),
+    "read": ("read",), "accepted": ("accepted", "sent", "delivered", "read"),
+}  # fmt: skip
+HEADER = [
+    "phone", "name", "state", "reason", "session", "why this session", "attempts", "asked at", "sent at",
+    "delivered at", "read at", "message id",
+]  # fmt: skip
+OUTCOMES = {
+    "accepted": ("The gateway took it", "blue"),
+    "rejected": ("The gateway refused it", "red"),
+    "deferred": ("Not sent; put off", ""),
+    "not_sent": ("Proven not sent", ""),
+    "unknown": ("No clear answer", "yellow"),
+    "": ("Under way", "blue"),
+}
+
+
+def word_of(message: Message) -> str:
+    """State and rank as the one word that pages show."""
+    return RANKS.get(message.rank, "accepted") if message.state == "accepted" else message.state
+
+
+def find(campaign: Campaign, *, word: str = "", search: str = "") -> QuerySet[Message]:
+    """Those in a state (a key of FILTERS; anything else: all), whose name or number holds `search`."""
+    rows = campaign.messages.select_related("session", "contact").order_by("phone")
+    if word in FILTERS:
+        rows = rows.filter(FILTERS[word])
+    if search:
+        # "Ana 50" is a name: only what looks like a number is looked for among the numbers.
+        number = "" if any(c.isalpha() for c in search) else "".join(c for c in search if c.isdigit())
+        match = Q(contact__name__icontains=search)
+        rows = rows.filter(match | Q(phone__contains=number) if number else match)
+    return rows
+
+
+def how_many(counts: Mapping[str, int], word: str) -> int:
+    """People in a state, by the campaign's counters."""
+    words = SHOWS.get(word, (word,)) if word in FILTERS else counts.keys()
+    return sum(counts.get(one, 0) for one in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some people in the order of their numbers. `back` and `next`: the numbers to go on from, else empty."""
+
+    rows: list[Message]
+    back: str = ""
+    next: str = ""
+
+
+def page(rows: QuerySet[Message], *, after: str = "", before: str = "", size: int, most: int) -> Page:
+    """`most`: how many there are at most; a search for few ends when it has found them, not at the last row."""
+    if not most:
+        return Page([])
+    if before:
+        found = list(rows.filter(phone__lt=before).order_by("-phone")[: size + 1])
+        has_back, has_next, found = len(found) > size, True, found[:size][::-1]
+    else:
+        found = list(rows.filter(phone__gt=after)[: min(size + 1, most)])
+        has_back, has_next, found = bool(after), len(found) > size, found[:size]
+    return Page(found, found[0].phone if found and has_back else "", found[-1].phone if found and has_next else "")
+
+
+def last_news(rows: Sequence[Message]) -> dict[int, datetime]:
+    """When something was last heard of each; the attempts of all in one query."""
+    news: dict[int, datetime] = {}
+    for one in Attempt.objects.filter(message__in=rows).order_by("started_at"):
+        news[one.message_id] = one.read_at or one.delivered_at or one.sent_at or one.started_at
+    return news
+
+
+# --- one of them --------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happened to a message. `light`: its colour, empty for none."""
+
+    at: datetime
+    title: str
+    detail: str = ""
+    session: str = ""
+    light: str = ""
+
+
+def timeline(message: Message) -> list[Step]:
+    """All that is known of it, in order of time: when it got in line, every attempt, every status."""
+    steps = [Step(message.created_at, "Got in line" if message.state != "skipped" else "Left out", message.reason
+                  if message.state == "skipped" else "")]  # fmt: skip
+    for one in message.attempts.select_related("session").order_by("started_at"):
+        steps += _steps_of(one)
+    return sorted(steps, key=lambda step: step.at)
+
+
+def _steps_of(one: Attempt) -> Iterator[Step]:
+    name = one.session.session_name
+    yield Step(one.started_at, "Asked the gateway", session=name)
+    title, light = OUTCOMES[one.outcome]
+    ends = one.resolved_at or one.finished_at
+    if one.finished_at:
+        status = f"HTTP {one.http_status}. " if one.http_status and one.outcome != "accepted" else ""
+        known = f"Message {one.msg_id}. " if one.msg_id else ""
+        yield Step(ends or one.finished_at, title, f"{status}{known}{one.detail}".strip(), name, light)
+    for at, word, colour in ((one.sent_at, "Sent", "blue"), (one.delivered_at, "Delivered", "green"),
+                             (one.read_at, "Read", "green")):  # fmt: skip
+        if at:
+            yield Step(at, word, session=name, light=colour)
+
+
+# --- all of them as a file ----------------------------------------------------------------------------------------
+def table(rows: QuerySet[Message]) -> Iterator[Sequence[str]]:
+    """A row a person, in the order of their numbers, read in chunks."""
+    yield HEADER
+    chunk: list[Message] = []
+    for one in rows.iterator(chunk_size=CHUNK):
+        chunk.append(one)
+        if len(chunk) == CHUNK:
+            yield from _lines(chunk)
+            chunk = []
+    yield from _lines(chunk)
+
+
+def _lines(rows: Sequence[Message]) -> Iterator[Sequence[str]]:
+    last: dict[int, Attempt] = {}
+    tries: dict[int, int] = {}
+    attempts = Attempt.objects.filter(message__in=[one.pk for one in rows]).select_related("session")
+    for one in attempts.order_by("started_at"):
+        tries[one.message_id] = tries.get(one.message_id, 0) + 1
+        # The one that counts, where the message has one; else the last.
+        if one.message_id not in last or last[one.message_id].outcome != "accepted":
+            last[one.message_id] = one
+    for row in rows:
+        attempt = last.get(row.pk)
+        session = attempt.session if attempt else row.session
+        times = [attempt.started_at, attempt.sent_at, attempt.delivered_at, attempt.read_at] if attempt else [None] * 4
+        yield [
+            row.phone, row.contact.name if row.contact else "", word_of(row), row.reason,
+            session.session_name if session else "", row.why, str(tries.get(row.pk, 0)),
+            *(one.isoformat(timespec="seconds") if one else "" for one in times),
+            str(attempt.msg_id) if attempt and attempt.msg_id else "",
+        ]  # fmt: skip
+
+
+# --- those of whom nobody can tell --------------------------------------------------------------------------------
+def uncertain(campaign: Campaign, *, after: datetime | None = None, size: int) -> list[Attempt]:
+    """The attempts that nobody can tell about, newest first, `after` (before, in time) the last one seen."""
+    rows = Attempt.objects.filter(session__in=campaign.lanes.values("session"), outcome=Attempt.Outcome.UNKNOWN)
+    rows = rows.filter(message__campaign=campaign, message__state="uncertain", message__attempt=F("id"))
+    if after:
+        rows = rows.filter(started_at__lt=after)
+    return list(rows.select_related("message__contact", "session").order_by("-started_at", "pk")[: size + 1])

@@ -1,0 +1,238 @@
+"""What people write back, as conversations: a person with one of the sessions. Answers leave from the same session."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Least
+
+from phonebank.accounts.models import User
+from phonebank.audit.models import record
+from phonebank.gateways.errors import GatewayError
+from phonebank.whatsappapi.dispatch.render import render
+from phonebank.whatsappapi.models import (
+    Attempt,
+    Campaign,
+    Conversation,
+    InboundMessage,
+    Kind,
+    Message,
+    Suppression,
+    WaSenderSession,
+)
+from phonebank.whatsappapi.services import optout
+from phonebank.whatsappapi.services.doubts import is_doubtful
+from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.gateways import client_call, explain
+from phonebank.whatsappapi.services.inbound import join_person
+from phonebank.whatsappapi.services.media import Media
+from phonebank.whatsappapi.services.single import Word, in_words, send_single
+
+# What came with a message, in a person's word; it is never fetched.
+CARRIED = {
+    "photo": "Photo", "video": "Video", "audio": "Voice note", "document": "Document", "sticker": "Sticker",
+    "contact": "Contact card", "location": "Location", "poll": "Poll", "reaction": "Reaction",
+    "image": "Picture",
+}  # fmt: skip
+SHOWN = 50  # entries of a thread at once
+
+
+def find_conversations(
+    user: User,
+    *,
+    q: str = "",
+    wa_session: WaSenderSession | None = None,
+    campaign: Campaign | None = None,
+    unread: bool = False,
+) -> QuerySet[Conversation]:
+    """The user's conversations, the latest first, each with `campaign_id_` and `campaign_name` of its last message.
+
+    `q`: part of a name, of a number in any spelling, or of the last message. `campaign`: who answered to it.
+    """
+    rows = Conversation.objects.visible_to(user).filter(session__deleted_at=None)
+    q = q.strip().replace("\x00", "")
+    digits = "".join(char for char in q if char.isdecimal() and char.isascii())
+    if digits and not any(char.isalpha() for char in q):
+        rows = rows.filter(phone__contains=digits.lstrip("0") or digits)
+    elif q:
+        rows = rows.filter(Q(name__icontains=q) | Q(contact__name__icontains=q) | Q(last_text__icontains=q))
+    if wa_session is not None:
+        rows = rows.filter(session=wa_session)
+    if campaign is not None:
+        rows = rows.filter(pk__in=InboundMessage.objects.filter(campaign=campaign).values("conversation"))
+    if unread:
+        rows = rows.filter(unread__gt=0)
+    last = InboundMessage.objects.filter(conversation=OuterRef("pk")).order_by("-id")
+    rows = rows.annotate(
+        campaign_ref=Subquery(last.values("campaign__public_id")[:1]),
+        campaign_name=Subquery(last.values("campaign__name")[:1]),
+    )
+    return rows.select_related("session", "contact").order_by("-last_at", "-pk")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message of a thread. `is_ours`: we wrote it; then `word` tells what became of it."""
+
+    key: str
+    at: datetime
+    is_ours: bool
+    text: str
+    carried: str = ""
+    word: Word | None = None
+    kind: str = ""
+    campaign: Campaign | None = None
+    mark: str = ""  # stop, doubt or start: what the words mean for being written to
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation's last entries, the oldest first; `earlier`: the moment before which there are more."""
+
+    entries: Sequence[Entry]
+    earlier: datetime | None
+    is_open: bool  # an answer's fate may be known in a moment
+
+
+def thread(conversation: Conversation, before: datetime | None = None) -> Thread:
+    """What was sent by this session to this person, and what they wrote to it, in time order."""
+    entries = _theirs(conversation, before) + _ours(conversation, before)
+    entries.sort(key=lambda one: (one.at, one.is_ours, one.key))
+    shown = entries[-SHOWN:]
+    earlier = shown[0].at if len(entries) > SHOWN else None
+    return Thread(shown, earlier, any(one.word is not None and one.word.is_open for one in shown))
+
+
+def _theirs(conversation: Conversation, before: datetime | None) -> list[Entry]:
+    rows = InboundMessage.objects.filter(conversation=conversation).select_related("campaign")
+    # The phone's time has whole seconds: an answer must not stand above what it answers.
+    rows = rows.annotate(at=Least(F("sent_at") + timedelta(seconds=1), F("received_at")))
+    if before is not None:
+        rows = rows.filter(at__lt=before)
+    return [
+        Entry(
+            key=f"i{one.pk}",
+            at=one.at,
+            is_ours=False,
+            text=one.text,
+            carried=CARRIED.get(one.media, ""),
+            campaign=one.campaign,
+            mark=_mark(one.text),
+        )
+        for one in rows.order_by("-at", "-pk")[: SHOWN + 1]
+    ]
+
+
+def _mark(text: str) -> str:
+    if optout.is_stop(text):
+        return "stop"
+    if optout.is_start(text):
+        return "start"
+    return "doubt" if is_doubtful(text) else ""
+
+
+def _ours(conversation: Conversation, before: datetime | None) -> list[Entry]:
+    """By the session of the attempt, not the one that a row is dealt to: that may change afterwards."""
+    if not conversation.phone:
+        return []
+    attempt = Attempt.objects.filter(pk=OuterRef("attempt"))
+    rows = Message.objects.filter(user=conversation.user_id, phone=conversation.phone).annotate(
+        begun=Subquery(attempt.values("started_at")), by=Subquery(attempt.values("session_id"))
+    )
+    rows = rows.annotate(at=Coalesce("begun", "created_at"))
+    # A campaign's row belongs here once it was tried; a single one at once.
+    rows = rows.filter(Q(by=conversation.session_id) | Q(by=None, campaign=None, session=conversation.session_id))
+    if before is not None:
+        rows = rows.filter(at__lt=before)
+    return [_entry(one) for one in rows.select_related("campaign").order_by("-at", "-pk")[: SHOWN + 1]]
+
+
+def _entry(one: Message) -> Entry:
+    campaign = one.campaign
+    text = render(campaign.body, one.variables) if campaign is not None else one.body or ""
+    carried = campaign.media_kind if campaign is not None else (one.media or {}).get("kind", "")
+    return Entry(
+        key=f"m{one.pk}",
+        at=one.at,  # type: ignore[attr-defined]
+        is_ours=True,
+        text=text,
+        carried=CARRIED.get(carried, ""),
+        word=in_words(one),
+        kind=one.kind,
+        campaign=campaign,
+    )
+
+
+def suppression_of(conversation: Conversation) -> Suppression | None:
+    """What keeps this person from being written to, by number or by LID; one under review comes last."""
+    who = Q(pk=None)
+    if conversation.phone:
+        who |= Q(phone=conversation.phone)
+    if conversation.lid:
+        who |= Q(lid=conversation.lid)
+    found = list(Suppression.objects.filter(who, user=conversation.user_id, lifted_at=None))
+    return min(found, key=lambda one: one.reason == Suppression.Reason.REVIEW, default=None)
+
+
+def answer(*, actor: User, conversation: Conversation, body: str, media: Media | None = None) -> Message:
+    """Queues an answer at the session they wrote to, and counts what they wrote as read.
+
+    ServiceError: nothing was queued. A LID without a number cannot be written to (`no_number`, contract 3).
+    """
+    found = _owned(actor, conversation)
+    if not found.phone:
+        text = "WhatsApp hides this person's number, so they cannot be answered from here. Answer on the phone."
+        raise ServiceError(text, code="no_number")
+    if suppression_of(found) is not None:
+        raise ServiceError("This person asked not to be written to. Nothing was sent.", code="opted_out")
+    with transaction.atomic():
+        message = send_single(
+            actor=actor, kind=Kind.REPLY, body=body, phone=found.phone, wa_session=found.session, media=media
+        )
+        Conversation.objects.filter(pk=found.pk).update(unread=0)
+    return message
+
+
+def mark_read(*, actor: User, conversation: Conversation) -> None:
+    """Somebody has looked at it."""
+    Conversation.objects.visible_to(actor).filter(pk=conversation.pk, unread__gt=0).update(unread=0)
+
+
+def find_number(*, actor: User, conversation: Conversation) -> Conversation:
+    """Asks the gateway whose number is behind a LID. The conversation goes on under the number, by a new id."""
+    found = _owned(actor, conversation)
+    if found.phone:
+        return found
+    key, lid = found.session.api_key, found.lid
+    try:
+        phone = client_call(found.session.account, lambda gateway: gateway.pn_from_lid(key, lid))
+    except GatewayError as error:
+        raise explain(error, "The number is still unknown.") from None
+    if not phone:
+        raise ServiceError("WhatsApp still hides this person's number. They can be answered on the phone.", code="lid")
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Webhooks lock in the same order: the conversation by its LID is the first.
+        if not Conversation.objects.select_for_update(no_key=True).filter(pk=found.pk, phone="").exists():
+            raise ServiceError("Somebody was faster. Open the conversation again.", code="changed")
+        join_person(cursor, found.pk, phone)
+        heir = Conversation.objects.get(session=found.session_id, person=phone)
+        record(actor=actor, verb="conversation.number_found", target=found.session)
+    return heir
+
+
+def conversation_of(user: User, public_id: uuid.UUID) -> Conversation | None:
+    """The user's conversation with this id."""
+    rows = Conversation.objects.visible_to(user).filter(session__deleted_at=None, public_id=public_id)
+    return rows.select_related("session__account", "contact").first()
+
+
+def _owned(actor: User, conversation: Conversation) -> Conversation:
+    found = conversation_of(actor, conversation.public_id)
+    if found is None:
+        raise ServiceError("This conversation does not exist.", code="not_found")
+    return found

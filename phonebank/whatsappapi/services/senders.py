@@ -1,0 +1,99 @@
+"""Which sessions a campaign is sent from: who may be chosen, and what a group stands for."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from phonebank.accounts.models import User
+from phonebank.audit.models import record
+from phonebank.whatsappapi.models import Campaign, SessionGroup, WaSenderSession
+from phonebank.whatsappapi.services.errors import ServiceError
+
+Status = WaSenderSession.Status
+MOST = 100
+# No phone has scanned the code (any more): the session is nobody's number.
+UNLINKED = {Status.NEED_SCAN, Status.NEED_PASSKEY, Status.LOGGED_OUT}
+REFUSALS = {"not_found", "not_created", "surplus", "not_linked"}
+
+
+@dataclass(frozen=True, slots=True)
+class Senders:
+    """Sessions in their order; the groups that brought some of them; who of a group was left out, in words."""
+
+    sessions: list[WaSenderSession]
+    groups: list[SessionGroup]
+    left_out: list[str]
+
+
+def unfit(one: WaSenderSession) -> tuple[str, str]:
+    """Why a session cannot be chosen, as code and words; two empty texts when it can."""
+    if one.deleted_at is not None:
+        return "not_found", "was deleted"
+    if one.wasender_id is None:
+        return "not_created", "is still being created at the gateway"
+    if one.is_surplus:
+        return "surplus", "is more than your plan allows, so it does not send"
+    if one.status in UNLINKED:
+        return "not_linked", "is not linked to a phone. Scan its code first"
+    return "", ""
+
+
+def choose(*, actor: User, sessions: Iterable[uuid.UUID | str], groups: Iterable[uuid.UUID | str] = ()) -> Senders:
+    """The sessions of these public ids in their order, then the groups' members. One that is not fit is refused, or
+    left out where a group brought it; somebody else's does not exist (`not_found`)."""
+    ids, group_ids = _ids(sessions), _ids(groups)
+    rows = WaSenderSession.objects.visible_to(actor).select_related("account")
+    known = {one.public_id: one for one in rows.filter(public_id__in=ids)}
+    found = [known[one] for one in ids if one in known]
+    if len(found) != len(ids):
+        raise ServiceError("There is no such session. Nothing was changed.", code="not_found")
+    check_fit(found)
+    chosen_groups = list(SessionGroup.objects.visible_to(actor).filter(public_id__in=group_ids))
+    if len(chosen_groups) != len(group_ids):
+        raise ServiceError("There is no such group. Nothing was changed.", code="not_found")
+    left_out = []
+    for one in rows.filter(groups__in=chosen_groups).distinct() if chosen_groups else ():
+        if words := unfit(one)[1]:
+            left_out.append(f"{one.session_name} {words}.")
+        elif one not in found:
+            found.append(one)
+    if len(found) > MOST:
+        raise ServiceError(f"A campaign runs over at most {MOST} sessions. Nothing was changed.", code="sessions")
+    return Senders(found, chosen_groups, left_out)
+
+
+def find(*, actor: User, session: uuid.UUID) -> WaSenderSession:
+    """One of the actor's sessions, fit or not."""
+    found = WaSenderSession.objects.visible_to(actor).filter(public_id=session).first()
+    if found is None:
+        raise ServiceError("There is no such session. Nothing was changed.", code="not_found")
+    return found
+
+
+def check_fit(sessions: Iterable[WaSenderSession]) -> None:
+    """Refuses what `unfit` names."""
+    for one in sessions:
+        code, words = unfit(one)
+        if code:
+            raise ServiceError(f"{one.session_name} {words}. Choose another session.", code=code)
+
+
+@contextmanager
+def noting_refusals(actor: User, campaign: Campaign | None = None) -> Iterator[None]:
+    """Records when somebody is refused what they may not have. Around the transaction, not in it: that is undone."""
+    try:
+        yield
+    except ServiceError as error:
+        if error.code in REFUSALS:
+            record(actor=actor, verb="campaign.refused", target=campaign, code=error.code, why=error.message)
+        raise
+
+
+def _ids(ids: Iterable[uuid.UUID | str]) -> list[uuid.UUID]:
+    try:
+        return list(dict.fromkeys(one if isinstance(one, uuid.UUID) else uuid.UUID(one) for one in ids))
+    except ValueError:
+        raise ServiceError("There is no such session or group. Nothing was changed.", code="not_found") from None

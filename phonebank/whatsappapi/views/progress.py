@@ -1,0 +1,243 @@
+"""A campaign under way: how it stands, its sessions, what needs a person, what happened last."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.core.paginator import Paginator
+from django.db.models import F
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from phonebank.accounts.models import User
+from phonebank.whatsappapi.models import Campaign, CampaignCount, WaSenderSession
+from phonebank.whatsappapi.services import runs
+from phonebank.whatsappapi.services.feed import feed
+from phonebank.whatsappapi.services.health import with_light
+from phonebank.whatsappapi.services.progress import Progress, glance
+from phonebank.whatsappapi.views.access import act, campaign_or_404, sessions_of
+from phonebank.whatsappapi.views.cards import Card, cards
+from phonebank.whatsappapi.views.tallies import tally
+
+State = Campaign.State
+LANES = 25
+OFFERED = 200  # sessions that may be added, in a list
+LIVE = {State.DEALING, State.SCHEDULED, State.RUNNING}
+OPEN = LIVE | {State.PAUSED}
+OVER = {State.COMPLETED, State.CANCELLED, State.EXPIRED}
+BEAT, REST = 3, 15  # seconds between two looks while it runs, and afterwards, when people still read it
+MANY_FAIL = 0.1  # of those that ended: worth a word
+PASSING = ("Limit reached", "Rate limited")  # red, but it goes on by itself
+# Colour and word of a campaign's state.
+CHIPS = {
+    State.DRAFT: ("", "Draft"),
+    State.DEALING: ("blue", "Preparing"),
+    State.SCHEDULED: ("blue", "Scheduled"),
+    State.RUNNING: ("green", "Running"),
+    State.PAUSED: ("yellow", "Paused"),
+    State.COMPLETED: ("", "Finished"),
+    State.CANCELLED: ("", "Cancelled"),
+    State.EXPIRED: ("red", "Ran out of time"),
+}
+COLUMNS = ["Waiting", "Sent", "Delivered", "Read", "Failed", "Unclear", "Skipped", "People"]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """A session in the table. `per_hour`: its pace in this campaign, None where it is not known."""
+
+    card: Card
+    per_hour: int | None
+    is_active: bool
+
+    @property
+    def wa_session(self) -> WaSenderSession:
+        return self.card.wa_session
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that needs a person: what, and where to do it."""
+
+    light: str
+    words: str
+    url: str = ""
+    link: str = ""
+
+
+def beat(one: Campaign) -> int:
+    return BEAT if one.state in LIVE else REST
+
+
+def progress_of(request: HttpRequest, one: Campaign) -> dict[str, Any]:
+    """What the page shows of a campaign, but for its people."""
+    progress = glance(one)
+    everybody = Counter(progress.counts)
+    shown = [label for label, n in cells(everybody) if n or label != "Skipped"]
+    page, rows = _lanes(request, one, progress)
+    per_session = _counts(one, [row.wa_session.pk for row in rows])
+    nobody = per_session.pop(None, None)
+    return {
+        "nav": "campaigns",
+        "campaign": one,
+        "chip": CHIPS[State(one.state)],
+        "progress": progress,
+        "forecast": progress.forecast,
+        "tally": (whole := tally(progress.counts)),
+        "is_exact": sum(part.n for part in whole.parts) == progress.total,
+        "page": page,
+        "query": "",
+        "lanes": [
+            (row, tally(per_session.get(row.wa_session.pk, {})), cells(per_session.get(row.wa_session.pk, {}), shown))
+            for row in rows
+        ],
+        "nobody": (tally(nobody), cells(nobody, shown)) if nobody and page.number == page.paginator.num_pages else None,
+        "all": cells(everybody, shown),
+        "columns": shown,
+        "needs": _needs(one, progress, rows),
+        "feed": feed(one, request.user),
+        "addable": _addable(one) if one.state in OPEN else [],
+        "is_live": one.state in LIVE,
+        "is_open": one.state in OPEN,
+        "is_over": one.state in OVER,
+        "can_retry": one.state in OVER and progress.counts.get("failed", 0) > 0,
+        "beat": beat(one),
+    }
+
+
+def cells(counts: Mapping[str, int], shown: Collection[str] = COLUMNS) -> list[tuple[str, int]]:
+    """The shown ones of COLUMNS with their numbers.
+
+    Who has read it has got it, and who has got it was sent it: these three include one another.
+    """
+    n = Counter(counts)
+    delivered = n["read"] + n["delivered"]
+    sent = delivered + n["sent"] + n["accepted"]
+    unclear = n["unknown"] + n["uncertain"]
+    waiting, skipped = n["queued"] + n["sending"], n["skipped"] + n["cancelled"] + n["expired"]
+    numbers = [waiting, sent, delivered, n["read"], n["failed"], unclear, skipped, n.total()]
+    return [(label, cell) for label, cell in zip(COLUMNS, numbers, strict=True) if label in shown]
+
+
+def _lanes(request: HttpRequest, one: Campaign, progress: Progress) -> tuple[Any, list[LaneRow]]:
+    """A page of the sessions; while it is open, those that cannot send come first."""
+    now, zone = timezone.now(), ZoneInfo(one.user.time_zone)
+    rows = WaSenderSession.objects.filter(lanes__campaign=one).select_related(
+        "account", "user__subscription__plan", "doubt"
+    )
+    rows = rows.annotate(lane_position=F("lanes__position"), lane_active=F("lanes__is_active"))
+    rows = with_light(rows, now, zone)
+    order = ["-lane_active", "light", "lane_position"] if one.state in OPEN else ["lane_position"]
+    paginator = Paginator(rows.order_by(*order, "pk"), LANES)
+    page = paginator.get_page(request.GET.get("page"))
+    told = {seat.public_id: seat.gap for seat in progress.forecast.standing} if progress.forecast else {}
+    made = []
+    for card in cards(page.object_list, one.user):
+        gap = told.get(card.wa_session.public_id)
+        is_active = card.wa_session.lane_active  # type: ignore[attr-defined]
+        made.append(LaneRow(card, round(3600 / gap) if gap else None, is_active))
+    return page, made
+
+
+def _counts(one: Campaign, sessions: list[int]) -> dict[int | None, dict[str, int]]:
+    """By session (None: those that no session has), the counters by merged word."""
+    found: dict[int | None, dict[str, int]] = {}
+    rows = CampaignCount.objects.filter(campaign=one, n__gt=0)
+    rows = rows.filter(session__in=sessions) | rows.filter(session=None)
+    for session, word, n in rows.values_list("session", "state", "n"):
+        found.setdefault(session, {})[word] = n
+    return found
+
+
+def _needs(one: Campaign, progress: Progress, rows: list[LaneRow]) -> list[Need]:
+    counts, here = progress.counts, reverse("whatsappapi:campaign", args=[one.public_id])
+    needs = []
+    if n := counts.get("uncertain", 0):
+        words = "person may have received it; you decide." if n == 1 else "people may have received it; you decide."
+        needs.append(Need("yellow", f"{n:,} {words}", reverse("whatsappapi:uncertain", args=[one.public_id]), "Decide"))
+    failed = counts.get("failed", 0)
+    ended = sum(counts.get(word, 0) for word in ("accepted", "sent", "delivered", "read", "failed"))
+    if failed > MANY_FAIL * ended:
+        words = f"{failed:,} of {ended:,} messages failed."
+        needs.append(Need("red", words, f"{here}?state=failed#people", "See why"))
+    if one.state in OPEN:
+        down = [row for row in rows if row.is_active and row.card.health.light == "red"]
+        for row in [row for row in down if row.card.health.word not in PASSING][:5]:
+            session, health = row.wa_session, row.card.health
+            url = reverse("whatsappapi:session", args=[session.public_id]) if session.deleted_at is None else ""
+            needs.append(Need("red", f"{session.session_name}: {health.word}. {health.reason}", url, "Open"))
+    return needs
+
+
+def _addable(one: Campaign) -> list[WaSenderSession]:
+    """The owner's sessions that do not carry it, those that can send first."""
+    taken = one.lanes.filter(is_active=True).values("session")
+    rows = WaSenderSession.objects.visible_to(one.user).exclude(wasender_id=None).exclude(pk__in=taken)
+    now = timezone.now()
+    rows = with_light(rows, now, ZoneInfo(one.user.time_zone)).order_by("-light", "session_name")
+    return list(rows.only("public_id", "session_name", "status")[:OFFERED])
+
+
+# --- verbs --------------------------------------------------------------------------------------------------------
+@require_POST
+def campaign_add_session(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    one = campaign_or_404(request.user, public_id)
+    wa_session = _session_or_404(request.user, request.POST.get("session", ""))
+    done = f"{wa_session.session_name} joins in: it gets its part of those who were not reached yet."
+    act(request, runs.add_session, done, campaign=one, wa_session=wa_session)
+    return redirect("whatsappapi:campaign", public_id)
+
+
+@require_POST
+def campaign_remove_session(request: HttpRequest, public_id: uuid.UUID, session: uuid.UUID) -> HttpResponse:
+    one = campaign_or_404(request.user, public_id)
+    wa_session = _session_or_404(request.user, str(session))
+    done = f"{wa_session.session_name} is taken out. Who still waited there goes to the other sessions."
+    act(request, runs.remove_session, done, campaign=one, wa_session=wa_session)
+    return redirect("whatsappapi:campaign", public_id)
+
+
+@require_POST
+def campaign_pace(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    one = campaign_or_404(request.user, public_id)
+    given = request.POST.get("pace", "").strip()
+    # What is no number is refused by the service, in words.
+    pace = None if not given else int(given) if given.isascii() and given.isdigit() and len(given) < 6 else 0
+    done = f"At most {pace:,} a minute and session from now on." if pace else "As fast as the sessions may."
+    act(request, runs.set_pace, done, campaign=one, pace=pace)
+    return redirect("whatsappapi:campaign", public_id)
+
+
+@require_POST
+def campaign_retry(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    return _copied(request, public_id, runs.retry_failed, "A draft for those who were not reached. Look it over.")
+
+
+@require_POST
+def campaign_clone(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    return _copied(request, public_id, runs.clone, "A copy, as a draft. Nothing is sent yet.")
+
+
+def _copied(request: HttpRequest, public_id: uuid.UUID, verb: Any, done: str) -> HttpResponse:
+    made: list[Campaign] = []
+
+    def copy(**arguments: Any) -> None:
+        made.append(verb(**arguments))
+
+    act(request, copy, done, campaign=campaign_or_404(request.user, public_id))
+    return redirect("whatsappapi:campaign", made[0].public_id if made else public_id)
+
+
+def _session_or_404(user: User, given: str) -> WaSenderSession:
+    try:
+        return get_object_or_404(sessions_of(user), public_id=uuid.UUID(given))
+    except ValueError:
+        raise Http404 from None

@@ -1,0 +1,201 @@
+"""Pages of replies: who wrote back, their conversation, and the answer box."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from phonebank.whatsappapi.models import (
+    Attempt,
+    Campaign,
+    Contact,
+    Conversation,
+    InboundMessage,
+    Message,
+    Suppression,
+    WaSenderSession,
+)
+from phonebank.whatsappapi.services import erasure
+from phonebank.whatsappapi.services.inbound import Letter, store
+from tests.views.conftest import Desk
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+ANA = "+12125550141"
+
+
+def write(row: WaSenderSession, text: str, minute: int = 0, phone: str = ANA, **more: str) -> Conversation:
+    """Somebody writes to the session; the conversation that it is part of."""
+    letter = Letter(
+        user=row.user_id, session=row.pk, key_id=f"3EB0{InboundMessage.objects.count()}", phone=phone,
+        lid=more.get("lid", ""), name=more.get("name", "Ana"), text=text, media=more.get("media", ""),
+        sent_at=NOON + timedelta(minutes=minute),
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        store(cursor, [letter])
+    return Conversation.objects.get(session=row, person=letter.phone or letter.lid)
+
+
+def sent(row: WaSenderSession, campaign: Campaign | None = None, minute: int = 0, **more: object) -> Message:
+    """A message of ours to Ana by this session."""
+    values = {"kind": "campaign" if campaign else "reply", "state": "accepted", "rank": 3, "phone": ANA}
+    message = Message.objects.create(user=row.user, campaign=campaign, session=row, **values | more)
+    begun = NOON + timedelta(minutes=minute)
+    attempt = Attempt.objects.create(
+        message=message, session=row, phone=ANA, worker="w", key_version=1, connection_version=0, body_hash=b"",
+        started_at=begun, lease_until=begun, finished_at=begun, resolved_at=begun, outcome="accepted",
+    )  # fmt: skip
+    message.attempt = attempt.pk
+    message.save(update_fields=["attempt"])
+    return message
+
+
+def test_a_conversation_in_time_order(desk: Desk) -> None:
+    row = desk.session("Shop")
+    campaign = Campaign.objects.create(user=desk.user, name="Spring", body="Hi {{ name }}", state="running")
+    sent(row, campaign, 0, variables={"name": "Ana"})
+    write(row, "How much is it?", 1)
+    sent(row, minute=2, body="Ten dollars")
+    conversation = write(row, "", 3, media="photo")
+    page = desk.client.get("/whatsappapi/replies/")
+    assert ["Photo" in page.text, "2 new" in page.text, "Spring" in page.text] == [True] * 3
+    thread = desk.client.get(f"/whatsappapi/replies/{conversation.public_id}/")
+    entries = thread.context["thread"].entries
+    assert [(one.is_ours, one.text or one.carried) for one in entries] == [
+        (True, "Hi Ana"), (False, "How much is it?"), (True, "Ten dollars"), (False, "Photo"),
+    ]  # fmt: skip
+    assert entries[1].campaign == campaign
+    assert "new" not in desk.client.get("/whatsappapi/replies/").context["rows"][0][0].name
+    assert Conversation.objects.get().unread == 0
+
+
+def test_another_sessions_messages_are_another_conversation(desk: Desk) -> None:
+    one, two = desk.session("One"), desk.session("Two")
+    write(one, "To one")
+    write(two, "To two")
+    sent(two, minute=1, body="From two")
+    found = desk.client.get(f"/whatsappapi/replies/?session={one.public_id}")
+    assert [row.last_text for row, _ in found.context["rows"]] == ["To one"]
+    thread = desk.client.get(f"/whatsappapi/replies/{found.context['rows'][0][0].public_id}/")
+    assert [entry.text for entry in thread.context["thread"].entries] == ["To one"]
+
+
+@pytest.mark.parametrize(
+    ("query", "n"), [("q=ana", 1), ("q=5550141", 1), ("q=dress", 1), ("q=nobody", 0), ("unread=1", 2), ("q=%00", 2)]
+)
+def test_search(query: str, n: int, desk: Desk) -> None:
+    row = desk.session()
+    write(row, "Is the dress blue?")
+    write(row, "Hello", phone="+12125550142", name="Ben")
+    assert len(desk.client.get(f"/whatsappapi/replies/?{query}").context["rows"]) == n
+
+
+def test_pages_by_cursor_repeat_and_hide_nobody(desk: Desk) -> None:
+    row = desk.session()
+    for i in range(65):  # four at each moment: the cursor must tell them apart
+        write(row, "Hi", i // 4, phone=f"+1646555{i:04d}")
+    seen, address = [], "/whatsappapi/replies/"
+    while address:
+        page = desk.client.get(address)
+        seen += [one.pk for one, _ in page.context["rows"]]
+        address = f"/whatsappapi/replies/?after={page.context['next']}".replace("+", "%2B")
+        address = address if page.context["next"] else ""
+    assert len(seen) == len(set(seen)) == 65
+
+
+def test_an_answer_leaves_from_the_same_session(desk: Desk) -> None:
+    desk.session("Other")
+    row = desk.session("Shop")
+    conversation = write(row, "Are you open?")
+    url = f"/whatsappapi/replies/{conversation.public_id}/"
+    assert desk.client.post(f"{url}answer/", {"body": "Yes, until six"}).status_code == 302
+    queued = Message.objects.get()
+    assert (queued.kind, queued.session, queued.phone, queued.state) == ("reply", row, ANA, "queued")
+    assert "Waiting" in desk.client.get(url).text
+    Message.objects.update(state="uncertain")
+    assert "Uncertain" in desk.client.get(url).text
+
+
+def test_what_cannot_be_sent_stays_in_the_box(desk: Desk) -> None:
+    row = desk.session(status="need_scan")
+    url = f"/whatsappapi/replies/{write(row, 'Hello?').public_id}/answer/"
+    refused = desk.client.post(url, {"body": "My long answer"})
+    assert refused.status_code == 422
+    assert "My long answer" in refused.text and "cannot send" in refused.text
+    row.status = "connected"
+    row.save()
+    Suppression.objects.create(user=desk.user, phone=ANA, reason="review", words="not now maybe")
+    page = desk.client.post(url, {"body": "My long answer"})
+    assert page.status_code == 422 and "may have asked to stop" in page.text
+    assert not Message.objects.exists()
+
+
+def test_a_hidden_number_is_said_and_joined_once_known(desk: Desk) -> None:
+    row = desk.session()
+    hidden = write(row, "STOP", phone="", lid="123456@lid")
+    page = desk.client.get(f"/whatsappapi/replies/{hidden.public_id}/")
+    assert "hides this person" in page.text and "Asked not to be written to" in page.text
+    assert desk.client.post(f"/whatsappapi/replies/{hidden.public_id}/answer/", {"body": "Hi"}).status_code == 422
+    known = write(row, "It is me", 1, lid="123456@lid")
+    assert [one.pk for one in Conversation.objects.all()] == [known.pk]
+    assert list(known.messages.order_by("sent_at").values_list("text", "phone")) == [("STOP", ANA), ("It is me", ANA)]
+
+
+def test_the_live_part_is_sent_only_when_it_changed(desk: Desk) -> None:
+    conversation = write(desk.session(), "Hello")
+    url, htmx = f"/whatsappapi/replies/{conversation.public_id}/", {"HX-Request": "true"}
+    first = desk.client.get(url, headers=htmx)
+    assert b"<textarea" not in first.content  # what is being typed is not replaced
+    address = first.content.split(b'hx-get="')[1].split(b'"')[0].decode()
+    assert desk.client.get(address, headers=htmx).status_code == 204
+    write(conversation.session, "More", 1)
+    assert "More" in desk.client.get(address, headers=htmx).text
+
+
+def test_a_stranger_finds_nothing(desk: Desk, other: Desk) -> None:
+    theirs = write(other.session("Secret"), "Secret words")
+    url = f"/whatsappapi/replies/{theirs.public_id}/"
+    assert desk.client.get(url).status_code == 404
+    assert desk.client.post(f"{url}answer/", {"body": "Hi"}).status_code == 404
+    assert desk.client.post(f"{url}number/").status_code == 404
+    assert "Secret" not in desk.client.get("/whatsappapi/replies/").text
+    assert desk.client.get(f"/whatsappapi/replies/?session={theirs.session.public_id}").status_code == 404
+    assert not Message.objects.exists()
+
+
+def test_queries_do_not_grow(desk: Desk) -> None:
+    row = desk.session()
+    campaign = Campaign.objects.create(user=desk.user, name="Spring", body="Hi", state="running")
+    sent(row, campaign)
+    conversation = write(row, "One", 1)
+    pages = ["/whatsappapi/replies/", f"/whatsappapi/replies/{conversation.public_id}/"]
+
+    def asked() -> list[int]:
+        counts = []
+        for page in pages:
+            with CaptureQueriesContext(connection) as queries:
+                desk.client.get(page)
+            counts.append(len(queries))
+        return counts
+
+    desk.client.get(pages[1])
+    before = asked()
+    for i in range(12):
+        write(row, f"Again {i}", 2 + i)
+        write(row, "Hi", i, phone=f"+1646555{i:04d}")
+    desk.client.get(pages[1])
+    assert asked() == before
+
+
+def test_an_erased_person_is_in_no_conversation(desk: Desk) -> None:
+    person = Contact.objects.create(user=desk.user, phone=ANA, name="Ana", lid="77@lid")
+    row = desk.session()
+    for lid, phone in (("77@lid", ANA), ("77@lid", "")):
+        write(row, "My words", phone=phone, lid=lid)
+    stays = write(row, "Mine stay", phone="+12125550142")
+    Suppression.objects.create(user=desk.user, phone=ANA, reason="erased")
+    assert erasure.finish(person.pk)
+    assert list(Conversation.objects.all()) == [stays]
+    assert list(InboundMessage.objects.values_list("text", flat=True)) == ["Mine stay"]
