@@ -12,11 +12,14 @@ run: $(V)/run ## everything on this machine; the first time it shows the main jo
 demo: $(V)/run ## the main job on a throw-away database, then stop
 	@$(BIN)/python -m phonebank demo
 
+# As many processes as cores, each with a database server of its own.
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+
 test: $(V)/dev ## the whole suite on a throw-away database
-	@$(BIN)/python -m pytest -m "not e2e"
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not e2e"
 
 e2e: $(V)/dev ## journeys in a real Chromium, and the vendor's Node client
-	@$(BIN)/python -m pytest -m e2e
+	@$(BIN)/python -m pytest $(PARALLEL) -m e2e
 
 drill: $(V)/run ## proof of the promise (docs/drill.md); ARGS=--short, points, mutants, order, stops or hosts
 	@$(BIN)/python -m phonebank drill $(ARGS)

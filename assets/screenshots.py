@@ -89,13 +89,19 @@ def take(camera: Camera, link: str) -> None:
     camera.shoot("create-session")
 
     page.goto(camera.base + "/whatsappapi/send-campaign/")
-    page.get_by_label("Name", exact=True).fill("Summer hours")
+    page.get_by_label("Name").fill("Summer hours")
+    page.get_by_role("button", name="New campaign").click()
+    page.locator(".pick").first.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Next: what it says").click()
     page.get_by_label("Message").fill(BODY)
     expect(page.locator("#preview .bubble")).to_contain_text("open until 9 pm")
+    page.get_by_role("button", name="Next: who sends it").click()
     for name in ("Sales", "Support", "Shop"):
-        page.get_by_role("checkbox", name=name).check()
+        page.locator(".pick", has_text=name).get_by_role("checkbox").check()
     camera.shoot("send-campaign", whole=True)
-    page.get_by_role("button", name="Review").click()
+    page.get_by_role("button", name="Next: when").click()
+    page.get_by_role("button", name="Next: review").click()
+    camera.shoot("review", whole=True)
     page.get_by_role("button", name=re.compile("^Start")).click()
 
     done = page.locator("#progress .counter")

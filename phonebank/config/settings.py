@@ -131,6 +131,7 @@ else:
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Phonebank <phonebank@localhost>")
 
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = ["phonebank.config.formats"]
 LANGUAGES = [("en", "English (United States)"), ("en-gb", "English (United Kingdom)")]
 TIME_ZONE = "UTC"
 USE_TZ = True

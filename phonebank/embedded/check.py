@@ -29,7 +29,7 @@ def check_server(target: str | Mapping[str, Any]) -> None:
     except psycopg.ProgrammingError:  # its text repeats the URL, and with it the password
         raise DatabaseUnavailable("DATABASE_URL is not a postgres:// URL that PostgreSQL understands.") from None
     except psycopg.Error as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).rstrip("?.")
         raise DatabaseUnavailable(f"{where} cannot be used: {reason}. Check DATABASE_URL and the server.") from error
     if version < OLDEST * 10000:
         found = f"{version // 10000}.{version % 10000}"

@@ -29,7 +29,8 @@ def test_read_try_and_revoke(scene: Scene, visit: Callable[[], Visitor]) -> None
     page = me.goto("/api/docs/")
     expect(page.get_by_text("Phonebank API")).to_be_visible()
     expect(page.locator(".opblock").first).to_be_visible()
-    assert page.locator(".opblock").count() == 48
+    paths = page.request.get(page.url.replace("docs", "schema"), headers={"Accept": "application/json"}).json()["paths"]
+    assert page.locator(".opblock").count() == sum(len(verbs.keys() - {"parameters"}) for verbs in paths.values()) > 48
     # Tried out by cookie: what changes something carries the CSRF header by itself.
     verb = page.locator("#operations-groups-groups_create")
     verb.locator(".opblock-summary-control").click()

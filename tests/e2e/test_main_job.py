@@ -198,7 +198,8 @@ def lanes(page: Page) -> dict[str, dict[str, int]]:
     found = {}
     for row in page.locator("table.lanes tbody tr, table.lanes tfoot tr").all():
         cells = row.locator("td[data-label]").all()
-        numbers = {cell.get_attribute("data-label") or "": int(cell.inner_text()) for cell in cells}
+        words = {cell.get_attribute("data-label") or "": cell.inner_text().replace(",", "").strip() for cell in cells}
+        numbers = {label: int(word) for label, word in words.items() if word.isdecimal()}
         found[row.locator("td").first.inner_text().strip()] = numbers
     return found
 

@@ -129,9 +129,7 @@ def share(campaign: int, session: int) -> int:
 
 
 def _give(cursor: Any, campaign: int, giver: Lane, target: Lane, tails: dict[int, int], n: int) -> int:
-    cursor.execute("SELECT is_sticky FROM whatsappapi_campaign WHERE id = %s", [campaign])
-    sticky = cursor.fetchone()[0]
-    cursor.execute(TAIL, {"campaign": campaign, "session": giver.session, "sticky": sticky, "n": n})
+    cursor.execute(TAIL, {"campaign": campaign, "session": giver.session, "n": n})
     # Taken from the end, kept in their order.
     moves = _assign(cursor.fetchall()[::-1], [target], tails)
     return _write(cursor, campaign, giver, moves, f"Moved: {target.name} joined") if moves else 0

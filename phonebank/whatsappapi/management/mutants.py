@@ -96,8 +96,8 @@ def settle_by_message() -> None:
     """An outcome settles its message, whichever attempt it belongs to."""
     _change(
         tick, "SETTLE",
-        ("JOIN o ON o.message = m.id AND o.attempt = m.attempt\n", "JOIN o ON o.message = m.id\n"),
-        ("WHERE t.id = m.id AND t.attempt = o.attempt\n", "WHERE t.id = m.id\n"),
+        ("WHERE m.id = o.message AND m.attempt = o.attempt AND", "WHERE m.id = o.message AND"),
+        ("WHERE t.id = m.id AND t.attempt = m.attempt\n", "WHERE t.id = m.id\n"),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from django.db import connection
 from phonebank.whatsappapi.dispatch.sql.deal import LANES
 from phonebank.whatsappapi.dispatch.windows import present_or_next
 from phonebank.whatsappapi.models import Campaign
-from phonebank.whatsappapi.services.forecast_data import WORDS, Seat
+from phonebank.whatsappapi.services.forecast_data import Seat
 from phonebank.whatsappapi.services.operations import stopped
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _sessions(seats: Sequence[Seat], zone: str, now: datetime) -> str | None:
         return "No session is left in this campaign. Add one."
     up = [seat for seat in mine if seat.is_up]
     if not up:
-        scans = sum(seat.why == WORDS["is need scan"] for seat in mine)
+        scans = sum(seat.why == "needs a scan" for seat in mine)
         more = f" {_n(scans, 'needs a scan', 'need a scan')}." if scans else ""
         none = "Its number is not connected." if len(mine) == 1 else f"None of its {len(mine):,} numbers is connected."
         return f"{none}{more} Link one again and it goes on by itself."

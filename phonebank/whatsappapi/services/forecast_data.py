@@ -22,11 +22,6 @@ from phonebank.whatsappapi.models import Campaign, CampaignCount, WaSenderSessio
 from phonebank.whatsappapi.services.health import resets_at
 from phonebank.whatsappapi.services.operations import stopped
 
-# The re-deal's words for a session that cannot send, where a person would use others.
-WORDS = {
-    "is need scan": "needs a scan", "is need passkey": "needs a passkey", "is disconnected": "is not connected",
-    "is connecting": "is still connecting", "is unknown": "is in a state we do not know",
-}  # fmt: skip
 SAMPLE = 600  # people looked at for their time zones
 ZONES = 8  # told apart; who lives elsewhere is counted with the largest
 
@@ -126,7 +121,7 @@ def seats(campaign: Campaign, people: int | None, now: datetime) -> list[Seat]:
             Seat(
                 credit=0.0 if slow else min(float(gap), 1.0),
                 public_id=public_id, name=name, position=position, is_up=is_up,
-                is_gone=why in ("was taken out", "was deleted"), why=WORDS.get(why, why),
+                is_gone=why in ("was taken out", "was deleted"), why=why,
                 gap=_gap(campaign, float(gap)), is_paced=bool(gap), cap=cap,
                 room=None if room is None else float(room), free=free or 0.0, resets=resets, queued=waiting[session],
                 held=max(0.0, waiting[session] - ahead) if dealt and campaign.quiet_start else 0.0,

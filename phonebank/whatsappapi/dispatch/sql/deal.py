@@ -98,7 +98,10 @@ SELECT l.id, l.session_id, s.session_name,
   CASE WHEN NOT l.is_active THEN 'was taken out' WHEN s.deleted_at IS NOT NULL THEN 'was deleted'
        WHEN s.rejected_key_version = s.key_version THEN 'was refused by the gateway'
        WHEN s.is_surplus THEN 'is more than the plan allows'
-       WHEN s.status <> 'connected' THEN 'is ' || replace(s.status, '_', ' ')
+       WHEN s.status <> 'connected' THEN CASE s.status WHEN 'need_scan' THEN 'needs a scan'
+         WHEN 'need_passkey' THEN 'needs a passkey' WHEN 'disconnected' THEN 'is not connected'
+         WHEN 'connecting' THEN 'is still connecting' WHEN 'unknown' THEN 'is in a state we do not know'
+         ELSE 'is ' || replace(s.status, '_', ' ') END
        ELSE 'reached its limit for today' END AS why
 FROM whatsappapi_campaignsession l
 JOIN whatsappapi_wasendersession s ON s.id = l.session_id
@@ -145,6 +148,7 @@ SELECT m.id, m.tried FROM whatsappapi_message m
 JOIN whatsappapi_campaignsession l ON l.campaign_id = m.campaign_id AND l.session_id = m.session_id
 WHERE m.campaign_id = %(campaign)s AND m.session_id = %(session)s AND m.state = 'queued' AND m.position > l.cursor
   AND NOT EXISTS (SELECT 1 FROM whatsappapi_contact k
-                  WHERE k.id = m.contact_id AND k.last_session_id = m.session_id AND %(sticky)s)
+                  WHERE k.id = m.contact_id AND k.last_session_id = m.session_id
+                    AND (SELECT is_sticky FROM whatsappapi_campaign WHERE id = %(campaign)s))
 ORDER BY m.position DESC LIMIT %(n)s FOR NO KEY UPDATE OF m SKIP LOCKED
 """
