@@ -33,8 +33,10 @@ class Size:
     freezes: int = 20
     restarts: int = 5
     seed: int = 1
-    freeze_most: float = 40.0
-    patience: float = 300.0
+    freeze_most: float = 40.0  # seconds
+    patience: float = 300.0  # seconds
+    faults: float = 1.0  # times the usual share of faulty answers
+    stall: float = 0.9  # seconds without progress after which the next accident comes all the same
 
 
 @dataclass
@@ -72,6 +74,9 @@ class Ordeal:
         lines.append(Line("    a dead machine's sessions send again after", f"{took:.1f} s", took < TAKEOVER))
         return [*lines, replay(), secrets(self.world.log)]
 
+    def _faults(self) -> list[dict[str, Any]]:
+        return [fault | {"probability": fault["probability"] * self.size.faults} for fault in FAULTS]
+
     def _prepare(self) -> None:
         world, size = self.world, self.size
         self.points = Points(world.home / "points")
@@ -98,7 +103,7 @@ class Ordeal:
         self.console.print(
             f"[bold]Drill[/]  {size.people:,} people, {size.sessions} sessions, three workers (one with points), "
             f"seed {size.seed}\n  {plan}\n"
-            f"  {sum(f['probability'] for f in FAULTS):.0%} of the requests go wrong, in {len(FAULTS)} ways; "
+            f"  {sum(f['probability'] for f in self._faults()):.0%} of the requests go wrong, in {len(FAULTS)} ways; "
             f"webhooks: {WEBHOOKS['webhook_loss']:.0%} lost, {WEBHOOKS['webhook_duplicate']:.0%} twice, "
             f"{WEBHOOKS['webhook_reorder']:.0%} late, {WEBHOOKS['webhook_backwards']:.0%} backwards\n"
             f"  clocks: {self.world.clocks}\n  daily limits on; pace, caps, quiet hours and automatic brakes off"
@@ -145,7 +150,7 @@ class Ordeal:
             raise RuntimeError("No worker drove anything: the takeover cannot be measured.")
         until("the dead worker's sessions to send again", all_back, 30)
         self.takeover = max(back.values()) - gone
-        self.world.spoil(*FAULTS)
+        self.world.spoil(*self._faults())
 
     def _pids(self, worker: str) -> list[str]:
         """How attempts name a worker's processes."""
@@ -164,7 +169,7 @@ class Ordeal:
 
     def _wait_for_progress(self, part: float) -> None:
         """Acts follow the campaign's progress; a stalled run is harassed all the same."""
-        end = time.monotonic() + 0.9
+        end = time.monotonic() + self.size.stall
         while True:
             self._meanwhile()
             if time.monotonic() >= end or sent(self.campaign) >= part * len(self.phones):

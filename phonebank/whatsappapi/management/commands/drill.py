@@ -25,7 +25,9 @@ from phonebank.whatsappapi.management.verdict import Line
 from phonebank.whatsappapi.management.world import World
 
 HOSTS = Path(__file__).parents[4] / "tests" / "machines" / "two_hosts.py"
-SHORT = {"people": 5_000, "kills": 50, "freezes": 5, "restarts": 2}
+SHORT: dict[str, float] = {
+    "people": 5_000, "kills": 50, "freezes": 5, "restarts": 2, "freeze_most": 15.0, "faults": 0.5, "stall": 0.6,
+}  # fmt: skip
 
 
 class Command(BaseCommand):
@@ -54,7 +56,7 @@ class Command(BaseCommand):
         chosen = (SHORT if options["short"] else {}) | {
             name: options[name] for name in Size.__dataclass_fields__ if options.get(name) is not None
         }
-        ordeal = Ordeal(Size(**({"freeze_most": 15.0} if options["short"] else {}), **chosen), self.console)
+        ordeal = Ordeal(Size(**chosen), self.console)
         try:
             lines = ordeal.run()
         except RuntimeError as error:
