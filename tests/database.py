@@ -61,13 +61,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """The flush between transactional tests says that it is one: the audit log refuses any other TRUNCATE."""
+    """The flush between transactional tests says that it is one, for the audit log refuses any other TRUNCATE."""
     from django.db.backends.postgresql.base import DatabaseWrapper
 
     flush = DatabaseWrapper.ops_class.execute_sql_flush
 
     def flush_audit_too(self: Any, statements: list[str]) -> None:
+        from tests.reference import restore
+
         flush(self, ["SET LOCAL phonebank.maintenance = 'on'", *statements])
+        restore()  # tests run in any order
 
     DatabaseWrapper.ops_class.execute_sql_flush = flush_audit_too
 

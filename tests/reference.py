@@ -1,4 +1,4 @@
-"""The rows that migrations make. A flush after a transactional test takes them away; who needs them puts them back."""
+"""The rows that migrations make, as they make them. A flush after a transactional test would take them away."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from phonebank.whatsappapi.models import Installation
 
 
 def restore() -> None:
-    """Plans and the installation, where they are missing."""
+    """Plans and the installation."""
     plans = import_module("phonebank.accounts.migrations.0002_plans").PLANS
     for position, (slug, name, most, limit) in enumerate(plans):
         values = {"name": name, "max_sessions": most, "daily_limit": limit, "position": position}
-        Plan.objects.get_or_create(slug=slug, defaults=values)
-    Installation.objects.get_or_create(pk=1)
+        Plan.objects.update_or_create(slug=slug, defaults=values)
+    Installation.objects.update_or_create(pk=1, defaults={"is_stopped": False})

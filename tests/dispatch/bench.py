@@ -15,7 +15,7 @@ import psycopg
 from django.db import connection, transaction
 
 from phonebank import jobs
-from phonebank.accounts.models import Plan, User
+from phonebank.accounts.models import User
 from phonebank.gateways.base import Accepted, Outcome
 from phonebank.whatsappapi.dispatch import arrays, deal, tend
 from phonebank.whatsappapi.dispatch.claim import Bodies, Limits, Ticked, tick
@@ -33,10 +33,10 @@ from phonebank.whatsappapi.models import (
     ContactList,
     GatewayAccount,
     InboundMessage,
-    Installation,
     Message,
     WaSenderSession,
 )
+from tests.reference import restore
 
 T = TypeVar("T")
 SHARDS = 4
@@ -87,11 +87,7 @@ class Bench:
         self.conn = self.connect()
         self.msg_ids = itertools.count(1000)
         self.bodies = Bodies()
-        for slug, most, daily in (("free", 1, 100), ("pro", 5, 1000), ("enterprise", 10, None)):
-            Plan.objects.update_or_create(
-                slug=slug, defaults={"name": slug, "max_sessions": most, "daily_limit": daily}
-            )
-        Installation.objects.update_or_create(pk=1, defaults={"is_stopped": False})
+        restore()
         self.user = User.objects.create_user("owner@phonebank.example", plan="enterprise")
         self.account = GatewayAccount.objects.create(
             user=self.user, name="Box", base_url="http://127.0.0.1:9/api", token="t", is_sandbox=True, rate_per_minute=0

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 
 from tests.dispatch.bench import Bench, wipe
+from tests.reference import restore
 
 
 @pytest.fixture
@@ -16,6 +17,7 @@ def db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         wipe()
         yield
         wipe()
+        restore()
         connection.close()
 
 

@@ -85,7 +85,7 @@ def test_a_passkey_is_explained(live: Desk, sandbox: Sandbox) -> None:
     row = WaSenderSession.objects.get()
     token = passkey_on(page.text)
     assert token and page["Cache-Control"] == "no-store"
-    panel = f"{url('session_link', row)}?since={time.time():.0f}"
+    panel = f"{url('session_link', row)}?since={int(time.time())}"
     assert passkey_on(live.client.get(panel).text) == token
     sandbox.link(row.wasender_id, lambda: sandbox.sessions()[0]["status"] == "connected")
     assert "Linked" in live.client.get(panel).text

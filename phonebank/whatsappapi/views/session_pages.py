@@ -151,7 +151,7 @@ def _has_moved(request: HttpRequest, wa_session: WaSenderSession, since: float) 
 
 def _link(request: HttpRequest, wa_session: WaSenderSession, since: float) -> dict[str, object]:
     """What the page shows of linking. `since` is when the person began to wait (seconds since 1970)."""
-    context: dict[str, object] = {"since": f"{since:.0f}"}
+    context: dict[str, object] = {"since": f"{int(since)}"}  # down, or the first look would come before it
     if wa_session.status in LINKING:
         if 0 <= time.time() - since < WATCHED:
             context |= _look(request, wa_session)
