@@ -78,7 +78,7 @@ def test_a_draft_is_changed_once_for_each_version(owner: Owner) -> None:
         ({"quiet_end": None}, 422, None),
         ({"audience": {"lists": "x"}}, 400, "audience.lists"),
         ({"audience": {"filters": [{"field": "a", "test": "like", "value": "b"}]}}, 400, "audience.filters.0.test"),
-        ({"audience": {}, "contact_list": "7d4f0f6e-4a53-4b5c-9f0a-2f6f0b0f1a11"}, 400, "audience"),
+        ({"audience": {}, "contact_list": "7d4f0f6e-4a53-4b5c-9f0a-2f6f0b0f1a11"}, 422, "audience"),
         ({"media": {"kind": "image", "url": "http://10.0.0.1/"}}, 422, None),
         ({"body": "x" * 4097}, 400, "body"),
     ],

@@ -24,7 +24,7 @@ def test_an_answer_and_what_became_of_it(owner: Owner) -> None:
         (False, "Hello", ""), (True, "Look", "Picture"),
     ]  # fmt: skip
     assert owner.api.get(sent["Location"].removeprefix("/api/")).json()["state"] == "queued"
-    assert owner.api.get(f"conversations/{found.public_id}/messages/?before=yesterday").status_code == 400
+    assert owner.api.get(f"conversations/{found.public_id}/messages/?before=yesterday").status_code == 422
 
 
 def test_what_cannot_be_answered(owner: Owner) -> None:

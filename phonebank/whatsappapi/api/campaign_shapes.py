@@ -6,10 +6,10 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
 
 from phonebank.whatsappapi.api.base import Strict
 from phonebank.whatsappapi.api.carried import MediaField, MediaIn
+from phonebank.whatsappapi.api.errors import Problem
 from phonebank.whatsappapi.models import Campaign, ContactList, ContactTag
 from phonebank.whatsappapi.services.audience import MOST_FILTERS, MOST_NAMED, TESTS
 
@@ -146,21 +146,18 @@ class CampaignFields(Strict):
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         if "contact_list" in data and "audience" in data:
-            raise ValidationError({"audience": ["Give a list or an audience, not both."]}, "ambiguous")
+            raise Problem(422, "either_or", "Give a list or an audience, not both. Nothing was saved.", "audience")
         return data
 
 
 class CampaignIn(CampaignFields):
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
-        missing = {}
         if "contact_list" not in data and "audience" not in data:
-            missing["contact_list"] = ["Give a list or an audience."]
+            raise Problem(422, "required", "Give a list or an audience. Nothing was saved.", "contact_list")
         if not data.get("sessions") and not data.get("groups"):
-            missing["sessions"] = ["Give at least one session or group."]
+            raise Problem(422, "required", "Give at least one session or group. Nothing was saved.", "sessions")
         if "body" not in data and not data.get("media"):
-            missing["body"] = ["Give a text or media."]
-        if missing:
-            raise ValidationError(missing, "required")
+            raise Problem(422, "required", "Give a text or media. Nothing was saved.", "body")
         return super().validate(data)
 
 

@@ -14,12 +14,12 @@ from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from phonebank.whatsappapi.api.base import ApiViewSet, FlagFilter, Readable, Strict, TextFilter
 from phonebank.whatsappapi.api.carried import MediaIn, read_media
+from phonebank.whatsappapi.api.errors import Problem
 from phonebank.whatsappapi.api.messages import MessageOut
 from phonebank.whatsappapi.models import ApiMessage, Conversation, InboundMessage
 from phonebank.whatsappapi.services import replies as service
@@ -166,5 +166,5 @@ def _moment(text: str) -> Any:
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
-        raise ValidationError({"before": ["A time as in `earlier`, with its zone."]})
+        raise Problem(422, "before", "A time as in `earlier`, with its zone.", "before")
     return found
