@@ -20,7 +20,6 @@ from phonebank.whatsappapi.models import (
     Message,
     WaSenderSession,
 )
-from phonebank.whatsappapi.services.recipients import word_of
 from tests.accounts.conftest import plans
 from tests.services.conftest import _sandbox, sandbox
 
@@ -82,7 +81,7 @@ class Desk:
     def recount(self, campaign: Campaign) -> None:
         """The counters, after a test has changed rows by itself."""
         campaign.counts.all().delete()
-        counted = Counter((row.session_id, word_of(row)) for row in campaign.messages.all())
+        counted = Counter((row.session_id, row.word) for row in campaign.messages.all())
         CampaignCount.objects.bulk_create(
             CampaignCount(campaign=campaign, session_id=session, state=state, n=n)
             for (session, state), n in counted.items()

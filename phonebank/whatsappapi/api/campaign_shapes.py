@@ -12,6 +12,7 @@ from phonebank.whatsappapi.api.carried import MediaField, MediaIn
 from phonebank.whatsappapi.api.errors import Problem
 from phonebank.whatsappapi.models import Campaign, ContactList, ContactTag
 from phonebank.whatsappapi.services.audience import MOST_FILTERS, MOST_NAMED, TESTS
+from phonebank.whatsappapi.services.media import LONGEST
 
 RULES = (
     "policy", "is_sticky", "pace", "windows", "quiet_start", "quiet_end", "cap_day", "cap_month", "scheduled_at",
@@ -108,7 +109,11 @@ class CampaignFields(Strict):
 
     name = serializers.CharField(max_length=120, allow_blank=True, trim_whitespace=False, required=False)
     body = serializers.CharField(
-        min_length=1, max_length=4096, trim_whitespace=False, required=False, help_text="Merge tags: {{ name|there }}"
+        min_length=1,
+        max_length=LONGEST,
+        trim_whitespace=False,
+        required=False,
+        help_text="Merge tags: {{ name|there }}",
     )
     media = MediaIn(required=False, allow_null=True)
     contact_list = serializers.UUIDField(required=False, help_text="The same as an audience of one list")

@@ -25,22 +25,14 @@ from phonebank.whatsappapi.models import (
     CampaignSession,
     ContactList,
     Message,
-    State,
     WaSenderSession,
 )
+from phonebank.whatsappapi.models.messages import WORDS, has_word
 from phonebank.whatsappapi.services import audience, drafts, runs, senders
 from phonebank.whatsappapi.services import campaigns as service
 from phonebank.whatsappapi.services.campaigns import progress
 from phonebank.whatsappapi.services.media import NO_MEDIA
 from phonebank.whatsappapi.services.senders import noting_refusals
-
-RANKS = {2: "sent", 3: "delivered", 4: "read", 5: "read"}
-WORDS = [*State.values, "sent", "delivered", "read"]
-
-
-def word_of(message: Message) -> str:
-    """State and rank as the one word that pages show."""
-    return RANKS.get(message.rank, "accepted") if message.state == State.ACCEPTED else message.state
 
 
 class ScheduleIn(Strict):
@@ -88,7 +80,7 @@ class RecipientOut(serializers.Serializer):
 
     @extend_schema_field(serializers.ChoiceField(WORDS))
     def get_state(self, row: Message) -> str:
-        return word_of(row)
+        return row.word
 
     @extend_schema_field(serializers.UUIDField(allow_null=True))
     def get_session(self, row: Message) -> str | None:
@@ -114,10 +106,7 @@ class RecipientFilter(filters.FilterSet):
     phone = TextFilter(max_length=20)
 
     def in_state(self, rows: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
-        ranks = [rank for rank, word in RANKS.items() if word == value]
-        if ranks:
-            return rows.filter(state=State.ACCEPTED, rank__in=ranks)
-        return rows.filter(state=value, rank__lt=2) if value == State.ACCEPTED else rows.filter(state=value)
+        return rows.filter(has_word(value))
 
     def by(self, rows: QuerySet[Message], name: str, value: uuid.UUID) -> QuerySet[Message]:
         return rows.filter(session=own_one(WaSenderSession.objects.visible_to(self.request.user), value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.urls import reverse
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field
@@ -14,7 +14,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from phonebank.whatsappapi.api.base import ApiViewSet, Readable, Strict, TextFilter, as_time, own_one
-from phonebank.whatsappapi.api.campaigns import RANKS, WORDS, word_of
 from phonebank.whatsappapi.api.carried import MediaIn, MediaOut, read_media
 from phonebank.whatsappapi.api.errors import Problem
 from phonebank.whatsappapi.models import (
@@ -23,9 +22,9 @@ from phonebank.whatsappapi.models import (
     Contact,
     Kind,
     SessionGroup,
-    State,
     WaSenderSession,
 )
+from phonebank.whatsappapi.models.messages import WORDS, has_word
 from phonebank.whatsappapi.services.media import LONGEST
 from phonebank.whatsappapi.services.single import in_words, send_single
 
@@ -49,7 +48,7 @@ class MessageOut(serializers.Serializer):
 
     @extend_schema_field(serializers.ChoiceField(WORDS))
     def get_state(self, row: ApiMessage) -> str:
-        return word_of(row.message)
+        return row.message.word
 
     def get_reason(self, row: ApiMessage) -> str:
         return in_words(row.message).reason
@@ -95,11 +94,7 @@ class MessageFilter(filters.FilterSet):
     phone = TextFilter(field_name="message__phone", max_length=20)
 
     def in_state(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        ranks = [rank for rank, word in RANKS.items() if word == value]
-        if ranks:
-            return rows.filter(message__state=State.ACCEPTED, message__rank__in=ranks)
-        low = Q(message__rank__lt=2) if value == State.ACCEPTED else Q()
-        return rows.filter(low, message__state=value)
+        return rows.filter(has_word(value, "message__"))
 
 
 class Messages(ApiViewSet, Readable):

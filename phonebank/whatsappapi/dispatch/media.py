@@ -29,6 +29,19 @@ class Media(NamedTuple):
     name: str = ""
 
     @property
+    def is_file(self) -> bool:
+        """Whether it is an uploaded file of its owner's."""
+        return self.url.startswith(REF)
+
+    def as_json(self) -> dict[str, str]:
+        """As `Message.media` holds it."""
+        return self._asdict()
+
+    def as_fields(self) -> dict[str, str]:
+        """As campaigns and templates hold it."""
+        return {f"media_{name}": value for name, value in self._asdict().items()}
+
+    @property
     def has_caption(self) -> bool:
         """A voice note has none (contract 3). KeyError for a kind that is none."""
         return FIELDS[self.kind] != FIELDS["audio"]
@@ -53,7 +66,7 @@ class Files:
         missing = {
             media.url.removeprefix(REF)
             for media, session in wanted
-            if media is not None and media.url.startswith(REF) and self.at(media, session) is None
+            if media is not None and media.is_file and self.at(media, session) is None
         }
         if missing:
             now = time.monotonic()
@@ -62,7 +75,7 @@ class Files:
 
     def at(self, media: Media, session: int) -> Media | None:
         """With the address that this session's gateway can open; None while it does not have the file."""
-        if not media.url.startswith(REF):
+        if not media.is_file:
             return media
         url, until = self._links.get((media.url, self.places.get(session, "")), ("", 0.0))
         return media._replace(url=url) if until > time.monotonic() else None

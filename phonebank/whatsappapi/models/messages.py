@@ -40,6 +40,20 @@ class State(models.TextChoices):
     EXPIRED = "expired"
 
 
+# What the world reported, as the word that it is merged into (dispatch/sql/words.py says it to the database).
+RANKS = {2: "sent", 3: "delivered", 4: "read", 5: "read"}
+WORDS = [*State.values, *dict.fromkeys(RANKS.values())]
+
+
+def has_word(word: str, prefix: str = "") -> Q:
+    """Messages whose merged word (one of WORDS) is this; `prefix`: the path to the message, such as `message__`."""
+    ranks = [rank for rank, one in RANKS.items() if one == word]
+    if ranks:
+        return Q(**{f"{prefix}state": State.ACCEPTED, f"{prefix}rank__in": ranks})
+    found = Q(**{f"{prefix}state": word})
+    return found & Q(**{f"{prefix}rank__lt": min(RANKS)}) if word == State.ACCEPTED else found
+
+
 class Message(models.Model):
     """One message to one person. `state` is our own knowledge, `rank` what the world reported (0 none .. 5 played).
 
@@ -93,6 +107,11 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.phone[:-4]}.... {self.state}"
+
+    @property
+    def word(self) -> str:
+        """State and rank as the one word that pages show."""
+        return RANKS.get(self.rank, "accepted") if self.state == State.ACCEPTED else self.state
 
 
 class Attempt(models.Model):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from django.db import connection
@@ -12,11 +11,9 @@ from django.db import connection
 from phonebank.whatsappapi.dispatch.sql.deal import LANES
 from phonebank.whatsappapi.dispatch.windows import present_or_next
 from phonebank.whatsappapi.models import Campaign
+from phonebank.whatsappapi.services.forecast import Forecast
 from phonebank.whatsappapi.services.forecast_data import Seat
 from phonebank.whatsappapi.services.operations import stopped
-
-if TYPE_CHECKING:
-    from phonebank.whatsappapi.services.forecast import Forecast
 
 State = Campaign.State
 NOTICED = timedelta(seconds=5)  # a shorter rest is the ordinary pace

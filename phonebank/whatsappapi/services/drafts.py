@@ -19,9 +19,9 @@ from phonebank.audit.models import record
 from phonebank.whatsappapi.models import Campaign, CampaignSession, ContactList, WaSenderSession
 from phonebank.whatsappapi.services import audience
 from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.media import LONGEST
 from phonebank.whatsappapi.services.senders import Senders
 
-LONGEST = 4096  # characters of a WhatsApp text
 DAY = 24 * 60
 # What people are spared where nobody said otherwise (docs/send-path.md 2); simulated phones need none of it.
 RULES = {"quiet_start": time(21), "quiet_end": time(8), "cap_day": 1, "cap_month": 4}

@@ -13,7 +13,6 @@ import logging
 import re
 import time
 import uuid
-from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import IO, Any, Protocol
@@ -28,6 +27,7 @@ from phonebank.audit.models import record
 from phonebank.gateways import sync
 from phonebank.gateways.errors import GatewayError, Refused
 from phonebank.gateways.wasender import UPLOAD_DEADLINE
+from phonebank.whatsappapi.dispatch.media import Media
 from phonebank.whatsappapi.models import MediaFile, MediaKind, MediaLink, WaSenderSession
 from phonebank.whatsappapi.models.media import REF
 from phonebank.whatsappapi.services.errors import ServiceError
@@ -54,27 +54,6 @@ FORMATS = {
     MediaKind.AUDIO: "AAC, MP3, OGG or AMR",
     MediaKind.DOCUMENT: "PDF, Word, Excel, ZIP or text",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Media:
-    """What a message carries. `url` is a public address, or `file:<id>` for one of the owner's uploaded files."""
-
-    kind: str
-    url: str
-    name: str = ""
-
-    @property
-    def is_file(self) -> bool:
-        return self.url.startswith(REF)
-
-    def as_json(self) -> dict[str, str]:
-        """As `Message.media` holds it."""
-        return asdict(self)
-
-    def as_fields(self) -> dict[str, str]:
-        """As campaigns and templates hold it."""
-        return {f"media_{name}": value for name, value in asdict(self).items()}
 
 
 NO_MEDIA = {"media_kind": "", "media_url": "", "media_name": ""}

@@ -8,19 +8,19 @@ from datetime import datetime
 
 from django.db.models import F, Q, QuerySet
 
-from phonebank.whatsappapi.models import Attempt, Campaign, Message
+from phonebank.whatsappapi.dispatch.render import render
+from phonebank.whatsappapi.models import Attempt, Campaign, Message, State
+from phonebank.whatsappapi.models.messages import has_word
 
 CHUNK = 2000
-RANKS = {2: "sent", 3: "delivered", 4: "read", 5: "read"}
 # What a filter means: its state, and the ranks of accepted ones.
 FILTERS: dict[str, Q] = {
     "off": Q(state__in=["skipped", "cancelled", "expired"]),
-    "sent": Q(state="accepted", rank__in=[0, 1, 2]),
-    "delivered": Q(state="accepted", rank=3),
-    "read": Q(state="accepted", rank__in=[4, 5]),
+    "sent": has_word("accepted") | has_word("sent"),
+    "delivered": has_word("delivered"),
+    "read": has_word("read"),
 }
-STATES = ["queued", "sending", "accepted", "unknown", "uncertain", "failed", "skipped", "cancelled", "expired"]
-FILTERS |= {state: Q(state=state) for state in STATES}
+FILTERS |= {state: Q(state=state) for state in State.values}
 # The merged words that each filter shows: where their count is 0, nobody is looked for.
 SHOWS = {
     "off": ("skipped", "cancelled", "expired"), "sent": ("accepted", "sent"), "delivered": ("delivered",),
@@ -40,9 +40,10 @@ OUTCOMES = {
 }
 
 
-def word_of(message: Message) -> str:
-    """State and rank as the one word that pages show."""
-    return RANKS.get(message.rank, "accepted") if message.state == "accepted" else message.state
+def text_of(message: Message) -> str:
+    """What it says, or will say."""
+    campaign = message.campaign
+    return render(campaign.body, message.variables) if campaign is not None else message.body or ""
 
 
 def find(campaign: Campaign, *, word: str = "", search: str = "") -> QuerySet[Message]:
@@ -157,7 +158,7 @@ def _lines(rows: Sequence[Message]) -> Iterator[Sequence[str]]:
         session = attempt.session if attempt else row.session
         times = [attempt.started_at, attempt.sent_at, attempt.delivered_at, attempt.read_at] if attempt else [None] * 4
         yield [
-            row.phone, row.contact.name if row.contact else "", word_of(row), row.reason,
+            row.phone, row.contact.name if row.contact else "", row.word, row.reason,
             session.session_name if session else "", row.why, str(tries.get(row.pk, 0)),
             *(one.isoformat(timespec="seconds") if one else "" for one in times),
             str(attempt.msg_id) if attempt and attempt.msg_id else "",

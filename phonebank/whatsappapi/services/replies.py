@@ -14,7 +14,6 @@ from django.db.models.functions import Coalesce, Least
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.gateways.errors import GatewayError
-from phonebank.whatsappapi.dispatch.render import render
 from phonebank.whatsappapi.models import (
     Attempt,
     Campaign,
@@ -31,6 +30,7 @@ from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.gateways import client_call, explain
 from phonebank.whatsappapi.services.inbound import join_person
 from phonebank.whatsappapi.services.media import Media
+from phonebank.whatsappapi.services.recipients import text_of
 from phonebank.whatsappapi.services.single import Word, in_words, send_single
 
 # What came with a message, in a person's word; it is never fetched.
@@ -154,13 +154,12 @@ def _ours(conversation: Conversation, before: datetime | None) -> list[Entry]:
 
 def _entry(one: Message) -> Entry:
     campaign = one.campaign
-    text = render(campaign.body, one.variables) if campaign is not None else one.body or ""
     carried = campaign.media_kind if campaign is not None else (one.media or {}).get("kind", "")
     return Entry(
         key=f"m{one.pk}",
         at=one.at,  # type: ignore[attr-defined]
         is_ours=True,
-        text=text,
+        text=text_of(one),
         carried=CARRIED.get(carried, ""),
         word=in_words(one),
         kind=one.kind,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -48,3 +49,12 @@ def back(request: HttpRequest, *default: Any) -> HttpResponse:
     came = request.POST.get("next", "")
     ours = url_has_allowed_host_and_scheme(came, {request.get_host()}, require_https=request.is_secure())
     return redirect(came) if ours else redirect(*default)
+
+
+def read_moment(text: str) -> datetime | None:
+    """A time that one of our links carries; None for anything else. A + of its zone may have become a space."""
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        return None
+    return at if at.tzinfo else None

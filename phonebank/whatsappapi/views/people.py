@@ -21,7 +21,6 @@ from phonebank.whatsappapi.views.access import act
 from phonebank.whatsappapi.views.tallies import LABELS
 
 PEOPLE = 50
-RANKS = {2: "sent", 3: "delivered", 4: "read", 5: "read"}
 
 
 @require_safe
@@ -147,10 +146,7 @@ def _place(request: HttpRequest, rows: QuerySet[Contact]) -> int | None:
 
 def _record(request: HttpRequest, one: Contact, **forms: Any) -> HttpResponse:
     known = record_of(one)
-    sent = [
-        (message, LABELS.get(RANKS.get(message.rank, ""), "") or LABELS.get(message.state, message.state))
-        for message in known.messages
-    ]
+    sent = [(message, LABELS[message.word]) for message in known.messages]
     context = {"nav": "contacts", "person": one, "record": known, "sent": sent, "grant": GrantForm(),
                "withdraw": WithdrawForm()}  # fmt: skip
     return render(request, "whatsappapi/person.html", context | forms, status=422 if forms else 200)

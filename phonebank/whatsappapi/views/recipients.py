@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_safe
 
 from phonebank.audit.models import record
-from phonebank.whatsappapi.dispatch.render import render as render_message
 from phonebank.whatsappapi.models import Campaign, Message
 from phonebank.whatsappapi.services import decisions, recipients
 from phonebank.whatsappapi.services.progress import glance
-from phonebank.whatsappapi.views.access import act, campaign_or_404
+from phonebank.whatsappapi.views.access import act, campaign_or_404, read_moment
 from phonebank.whatsappapi.views.contacts import download
 from phonebank.whatsappapi.views.progress import beat
 from phonebank.whatsappapi.views.tallies import LABELS
@@ -69,8 +66,7 @@ def _query(**values: str) -> str:
 
 
 def _described(row: Message) -> dict[str, Any]:
-    word = recipients.word_of(row)
-    return {"message": row, "label": LABELS[word], "light": LIGHTS.get(word, "")}
+    return {"message": row, "label": LABELS[row.word], "light": LIGHTS.get(row.word, "")}
 
 
 @require_safe
@@ -78,7 +74,7 @@ def recipient(request: HttpRequest, public_id: uuid.UUID, contact: uuid.UUID) ->
     """What happened to one person's message. To htmx the part for the panel beside the table."""
     one = campaign_or_404(request.user, public_id)
     # Two entries that were merged into one person may each have had a message: the later one is meant.
-    rows = one.messages.select_related("session", "contact").filter(contact__public_id=contact)
+    rows = one.messages.select_related("session", "contact", "campaign").filter(contact__public_id=contact)
     message = rows.order_by("pk").last()
     if message is None:
         raise Http404
@@ -86,15 +82,10 @@ def recipient(request: HttpRequest, public_id: uuid.UUID, contact: uuid.UUID) ->
         "nav": "campaigns",
         "campaign": one,
         "steps": recipients.timeline(message),
-        "text": _text(one, message),
+        "text": recipients.text_of(message),
         **_described(message),
     }
     return render(request, f"whatsappapi/recipient.html{'#panel' if request.htmx else ''}", context)
-
-
-def _text(one: Campaign, message: Message) -> str:
-    variables = {"phone": message.phone, **message.variables}
-    return message.body if message.body is not None else render_message(one.body, variables)
 
 
 @require_safe
@@ -117,7 +108,7 @@ def uncertain(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     if request.method == "POST":
         _decide(request, one)
         return redirect("whatsappapi:uncertain", public_id)
-    found = recipients.uncertain(one, after=_moment(request.GET.get("after", "")), size=PEOPLE)
+    found = recipients.uncertain(one, after=read_moment(request.GET.get("after", "")), size=PEOPLE)
     context = {
         "nav": "campaigns",
         "campaign": one,
@@ -127,14 +118,6 @@ def uncertain(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "is_over": one.state in (Campaign.State.CANCELLED, Campaign.State.EXPIRED),
     }
     return render(request, "whatsappapi/uncertain.html", context)
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        at = parse_datetime(text)
-    except ValueError:
-        return None
-    return at if at and at.tzinfo else None
 
 
 def _decide(request: HttpRequest, one: Campaign) -> None:

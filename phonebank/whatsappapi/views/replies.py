@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
@@ -16,6 +16,7 @@ from phonebank.whatsappapi.message_forms import AnswerForm
 from phonebank.whatsappapi.models import Campaign, Conversation, WaSenderSession
 from phonebank.whatsappapi.services import replies as service
 from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.views.access import read_moment
 from phonebank.whatsappapi.views.live import render_live
 
 ROWS = 30
@@ -49,7 +50,7 @@ def replies(request: HttpRequest) -> HttpResponse:
 def reply(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """One conversation. Looking at it counts as reading it."""
     conversation = _conversation_or_404(request, public_id)
-    before = _moment(request.GET.get("before", ""))
+    before = read_moment(request.GET.get("before", ""))
     context = _context(request, conversation, before) | {"form": AnswerForm()}
     if request.method == "GET" and before is None:
         service.mark_read(actor=request.user, conversation=conversation)
@@ -114,14 +115,6 @@ def _named(rows: Any, text: str) -> Any:
         raise Http404 from None
 
 
-def _moment(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def _place(one: Conversation) -> str:
     return f"{one.last_at.isoformat()}_{one.public_id}"
 
@@ -129,7 +122,7 @@ def _place(one: Conversation) -> str:
 def _after(rows: Any, place: str) -> Any:
     rows = rows.order_by("-last_at", "-public_id")
     text, _, last = place.partition("_")
-    at = _moment(text)
+    at = read_moment(text)
     try:
         public_id = uuid.UUID(last)
     except ValueError:

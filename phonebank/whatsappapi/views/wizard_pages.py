@@ -19,9 +19,8 @@ from phonebank.whatsappapi.campaign_forms import DAYS, PreviewForm
 from phonebank.whatsappapi.dispatch.render import render as render_message
 from phonebank.whatsappapi.models import Campaign, Contact, ContactTag, MessageTemplate, SessionGroup, WaSenderSession
 from phonebank.whatsappapi.services import audience, readiness
-from phonebank.whatsappapi.services.drafts import LONGEST
 from phonebank.whatsappapi.services.forecast import forecast
-from phonebank.whatsappapi.services.media import media_of
+from phonebank.whatsappapi.services.media import LONGEST, media_of
 from phonebank.whatsappapi.services.senders import Senders, unfit
 from phonebank.whatsappapi.services.single import own_numbers
 from phonebank.whatsappapi.views.access import sessions_of
