@@ -69,7 +69,9 @@ def pytest_configure() -> None:
     def flush_audit_too(self: Any, statements: list[str]) -> None:
         from tests.reference import restore
 
-        flush(self, ["SET LOCAL phonebank.maintenance = 'on'", *statements])
+        # Procrastinate's tables are no models that a flush would know.
+        jobs = [f"DELETE FROM procrastinate_{name}" for name in ("periodic_defers", "events", "jobs", "workers")]
+        flush(self, ["SET LOCAL phonebank.maintenance = 'on'", *statements, *jobs])
         restore()  # tests run in any order
 
     DatabaseWrapper.ops_class.execute_sql_flush = flush_audit_too

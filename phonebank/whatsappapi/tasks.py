@@ -89,7 +89,7 @@ def look_after_sessions(context: JobContext) -> None:
 @app.task(name="keep_media", queue="chores", pass_context=True)
 def keep_media(context: JobContext) -> None:
     """Has the gateways keep the files that campaigns need; by itself, for an upload may take minutes."""
-    _repeat(context, media.keep_links, media.tidy_files, pause=2.0)
+    _repeat(context, media.keep_links, media.tidy_at_times, pause=2.0)
 
 
 @app.task(name="seal_audit", queue="chores", pass_context=True)

@@ -79,7 +79,7 @@ def save(
     cleaned = {name: _CHECKS[name](value) if name in _CHECKS else value for name, value in changes.items()}
     with transaction.atomic():
         row = lock(actor, campaign)
-        _check_times(cleaned, {name: cleaned.get(name, getattr(row, name)) for name in TIMES})
+        check_times(cleaned, {name: cleaned.get(name, getattr(row, name)) for name in TIMES})
         before = list(row.lanes.filter(is_active=True).values_list("session_id", flat=True))
         names = [name for name, value in cleaned.items() if getattr(row, name) != value]
         is_moved = senders is not None and [one.pk for one in senders.sessions] != before
@@ -183,7 +183,8 @@ def _policy(policy: str) -> str:
     return policy
 
 
-def _pace(pace: int | None) -> int | None:
+def check_pace(pace: int | None) -> int | None:
+    """From 1 to 6,000 messages a minute and session, or None for what the sessions may (`pace`)."""
     if pace is not None and not 1 <= pace <= 6000:
         raise ServiceError("The pace must be from 1 to 6,000 messages a minute and session.", code="pace")
     return pace
@@ -220,14 +221,14 @@ _CHECKS = {
     "name": _named,
     "body": _body,
     "policy": _policy,
-    "pace": _pace,
+    "pace": check_pace,
     "windows": _windows,
     "cap_day": _cap_day,
     "cap_month": _cap_month,
 }
 
 
-def _check_times(changed: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+def check_times(changed: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Those that are set now must lie ahead; and all must fit together."""
     now, start, end = timezone.now(), after["scheduled_at"], after["expires_at"]
     if changed.get("scheduled_at") and start <= now:
@@ -236,5 +237,5 @@ def _check_times(changed: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         raise ServiceError("The end date has passed. Choose a later one, or none.", code="expires_at")
     if {"scheduled_at", "expires_at"} & set(changed) and start and end and end <= start:
         raise ServiceError("The campaign would end before it starts. Change one of the two.", code="expires_at")
-    if (after["quiet_start"] is None) != (after["quiet_end"] is None):
+    if (after.get("quiet_start") is None) != (after.get("quiet_end") is None):
         raise ServiceError("Quiet hours need a beginning and an end. Fill in both, or none.", code="quiet_end")

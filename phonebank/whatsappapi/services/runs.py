@@ -29,10 +29,7 @@ LATE = timedelta(hours=1)  # a start missed by more is a person's to decide: the
 
 def schedule(*, actor: User, campaign: Campaign, at: datetime) -> Campaign:
     """Has a draft start at `at` (aware). Started up to an hour late after a standstill; later it waits for a person."""
-    if at <= timezone.now():
-        raise ServiceError("This time has passed. Choose a later one, or start now.", code="scheduled_at")
-    if campaign.expires_at and campaign.expires_at <= at:
-        raise ServiceError("The campaign would end before it starts. Change one of the two.", code="scheduled_at")
+    drafts.check_times({"scheduled_at": at}, {"scheduled_at": at, "expires_at": campaign.expires_at})
     with transaction.atomic():
         move(campaign, [State.DRAFT, State.SCHEDULED], State.SCHEDULED, scheduled_at=at)
         check_ready(campaign)
@@ -131,8 +128,7 @@ def remove_session(*, actor: User, campaign: Campaign, wa_session: WaSenderSessi
 
 def set_pace(*, actor: User, campaign: Campaign, pace: int | None) -> Campaign:
     """At most so many messages a minute and session, from the next tick on; None: what the sessions may."""
-    if pace is not None and not 1 <= pace <= 6000:
-        raise ServiceError("The pace must be from 1 to 6,000 messages a minute and session.", code="pace")
+    drafts.check_pace(pace)
     with transaction.atomic():
         before = _lock(campaign).pace
         Campaign.objects.filter(pk=campaign.pk).update(pace=pace)
