@@ -11,6 +11,7 @@ from django.utils import timezone
 from phonebank.gateways.base import Deferred
 from phonebank.whatsappapi.dispatch import deal, tend
 from phonebank.whatsappapi.models import (
+    Attempt,
     Campaign,
     CampaignSession,
     Contact,
@@ -253,6 +254,10 @@ def test_held_rows_move_and_are_found_again(bench: Bench) -> None:
     assert bench.redeal(campaign) == 2
     assert not Message.objects.filter(campaign=campaign, state="queued").exclude(retry_at=None).exists()
     assert len(bench.claim({other.pk: 9})) == 4
+    # Each attempt keeps the reason it left for; an empty one is the message's own.
+    assert set(Attempt.objects.values_list("session_id", "why")) == {(lost.pk, "Dealt in turn"), (other.pk, "")}
+    moved = Message.objects.filter(attempts__session=lost)
+    assert {one.why for one in moved} == {f"Moved: {lost.session_name} is logged out"}
 
 
 def test_moved_rows_do_not_fall_behind_a_cursor_at_the_tail(bench: Bench) -> None:

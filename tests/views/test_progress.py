@@ -145,7 +145,8 @@ def test_a_persons_page_tells_every_attempt_and_which_session(desk: Desk) -> Non
     message = campaign.messages.order_by("pk").last()
     Message.objects.filter(pk=message.pk).update(session=second, why=f"Moved: {first.session_name} is logged out")
     now = timezone.now()
-    attempt(message, first, "not_sent", started_at=now - timedelta(hours=1), detail="The number is not connected")
+    gone = {"detail": "The number is not connected", "why": "They already talk with this number"}
+    attempt(message, first, "not_sent", started_at=now - timedelta(hours=1), **gone)
     later = {"sent_at": now + timedelta(minutes=1), "delivered_at": now + timedelta(minutes=2)}
     ended = {"finished_at": now - timedelta(minutes=59), "resolved_at": now - timedelta(minutes=59)}
     Attempt.objects.update(**ended)
@@ -157,6 +158,8 @@ def test_a_persons_page_tells_every_attempt_and_which_session(desk: Desk) -> Non
         ("Asked the gateway", second.session_name), ("The gateway took it", second.session_name),
         ("Sent", second.session_name), ("Delivered", second.session_name),
     ]  # fmt: skip
+    asked = [step.detail for step in page.context["steps"] if step.title == "Asked the gateway"]
+    assert asked == ["They already talk with this number", f"Moved: {first.session_name} is logged out"]
     for words in ("The number is not connected", f"Why this one: Moved: {first.session_name}", "Message 77"):
         assert words in page.text
     panel = desk.client.get(path, headers={"HX-Request": "true"}).text

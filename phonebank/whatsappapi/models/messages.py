@@ -129,6 +129,9 @@ class Attempt(models.Model):
     session = models.ForeignKey(WaSenderSession, on_delete=models.CASCADE, related_name="attempts", db_index=False)
     phone = models.CharField(max_length=20)
     worker = models.CharField(max_length=60)
+    why = models.CharField(
+        max_length=60, db_default="", help_text="Why it left from its session; empty: as the message still says"
+    )
     key_version = models.IntegerField()
     connection_version = models.IntegerField()
     usage_date = models.DateField(null=True)

@@ -112,13 +112,13 @@ def timeline(message: Message) -> list[Step]:
     steps = [Step(message.created_at, "Got in line" if message.state != "skipped" else "Left out", message.reason
                   if message.state == "skipped" else "")]  # fmt: skip
     for one in message.attempts.select_related("session").order_by("started_at"):
-        steps += _steps_of(one)
+        steps += _steps_of(one, one.why or message.why)
     return sorted(steps, key=lambda step: step.at)
 
 
-def _steps_of(one: Attempt) -> Iterator[Step]:
+def _steps_of(one: Attempt, why: str) -> Iterator[Step]:
     name = one.session.session_name
-    yield Step(one.started_at, "Asked the gateway", session=name)
+    yield Step(one.started_at, "Asked the gateway", why, name)
     title, light = OUTCOMES[one.outcome]
     ends = one.resolved_at or one.finished_at
     if one.finished_at:

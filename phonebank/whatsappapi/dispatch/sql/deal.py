@@ -130,6 +130,9 @@ MOVE = """
 WITH v AS (
   SELECT * FROM unnest(%(message)s::bigint[], %(session)s::bigint[], %(position)s::bigint[])
     AS v(message, session, position)
+), kept AS (
+  UPDATE whatsappapi_attempt a SET why = m.why FROM v JOIN whatsappapi_message m ON m.id = v.message
+  WHERE a.message_id = m.id AND a.why = ''
 ), moved AS (
   UPDATE whatsappapi_message t SET session_id = v.session, position = v.position, retry_at = NULL, why = %(why)s,
     reason = ''

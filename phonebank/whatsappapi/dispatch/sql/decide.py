@@ -8,9 +8,11 @@ ASSUMED = "Assumed sent by a person"
 
 DECIDE = f"""
 WITH m AS MATERIALIZED (
-  SELECT m.id, {word("m")} AS old FROM whatsappapi_message m
+  SELECT m.id, m.why, {word("m")} AS old FROM whatsappapi_message m
   WHERE m.campaign_id = %(campaign)s AND m.state = 'uncertain' AND (%(ids)s::bigint[] IS NULL OR m.id = ANY(%(ids)s))
   ORDER BY m.id LIMIT %(most)s FOR NO KEY UPDATE
+), kept AS (
+  UPDATE whatsappapi_attempt a SET why = m.why FROM m WHERE %(again)s AND a.message_id = m.id AND a.why = ''
 ), moved AS (
   UPDATE whatsappapi_message t SET
     state = CASE WHEN %(again)s THEN 'queued' ELSE 'accepted' END,

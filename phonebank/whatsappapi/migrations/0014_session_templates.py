@@ -1,0 +1,10 @@
+"""Saved settings of sessions."""
+
+from __future__ import annotations
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("whatsappapi", "0013_analytics")]
+    operations = []
