@@ -90,12 +90,15 @@ TEMPLATES = [
 
 # PostgreSQL only: a server of one's own, or the embedded one (docs/adr/0001).
 DATABASE_URL = env.str("DATABASE_URL", default="")
+_server = env.db_url_config(DATABASE_URL) if DATABASE_URL else Cluster.location(HOME)
 DATABASES = {
     "default": {
-        **(env.db_url_config(DATABASE_URL) if DATABASE_URL else Cluster.location(HOME)),
+        **_server,
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
+        # Seconds. The driver's own patience with a server that takes a connection and says nothing is 130.
+        "OPTIONS": {"connect_timeout": 10} | _server.get("OPTIONS", {}),
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -172,7 +175,7 @@ CONTENT_SECURITY_POLICY = {
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "phonebank_cache"}}
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if TRUSTED_PROXY else 0
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-IMPORT_MAX_BYTES = 25 * 1024 * 1024
+IMPORT_MAX_BYTES = 50 * 1024 * 1024
 WEBHOOK_MAX_BYTES = 1024 * 1024
 # Raw webhooks that were applied are deleted after so many days.
 WEBHOOK_KEEP_DAYS = env.int("WEBHOOK_KEEP_DAYS", default=30)
@@ -231,6 +234,10 @@ REST_KNOX = {"TOKEN_MODEL": KNOX_TOKEN_MODEL, "TOKEN_TTL": None, "TOKEN_PREFIX":
 # Where the web process listens on this machine: the sandbox posts its webhooks there. `serve` notes what it took.
 _address = HOME / "address"
 LOCAL_URL = env.str("LOCAL_URL", default=_address.read_text() if _address.exists() else "http://127.0.0.1:8000")
+
+# Alerts (docs/alerts.md): ntfy servers besides ntfy.sh, and whether webhooks may go into private networks.
+ALERT_HOSTS = [one.lower() for one in env.list("ALERT_HOSTS", default=[])]
+ALERT_ALLOW_PRIVATE = env.bool("ALERT_ALLOW_PRIVATE", default=False)
 
 # The send path's clocks, in seconds (send-path rules: docs/send-path.md). A drill scales them together.
 SEND_DEADLINE = env.float("SEND_DEADLINE", default=20.0)
