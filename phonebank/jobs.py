@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
-from collections.abc import Callable, Sequence
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from django.db import connection, transaction
-from procrastinate import App, exceptions
+from procrastinate import App, JobContext, exceptions
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.utils import connector_params
 from procrastinate.jobs import Status
@@ -19,6 +22,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT = 1.0  # seconds
 PRUNE = 60.0  # seconds without a heartbeat until a worker's row is removed
+MISSED = 2.0  # seconds after its end that a job is still `doing`: nobody else will write that end down
 
 
 def defer(name: str, *, lock: str | None = None, once: str | None = None, delay: float = 0, **args: Any) -> bool:
@@ -70,6 +74,7 @@ class Worker:
 
     `stalled`: seconds without a heartbeat after which another worker's jobs of these queues are finished as failed and
     deferred anew. (Retrying them instead runs into the unique lock index, procrastinate #1543.)
+    `longest`: seconds after which a job of ours hangs for good; then the whole process says where, and ends.
     """
 
     def __init__(
@@ -78,11 +83,14 @@ class Worker:
         *,
         concurrency: int,
         stalled: float,
+        longest: float | None = None,
         standing: Sequence[Standing] = (),
         context: dict[str, Any] | None = None,
         on_restart: Callable[[], None] = lambda: None,
     ) -> None:
-        self.queues, self.concurrency, self.stalled = list(queues), concurrency, stalled
+        self.queues, self.concurrency, self.stalled, self.longest = list(queues), concurrency, stalled, longest
+        self.begun: dict[int, float] = {}  # our jobs, by when they began; and those whose end may have been missed
+        self.ended: dict[int, float] = {}
         self.standing, self.context, self.on_restart = standing, context or {}, on_restart
         self.stopping = asyncio.Event()
         self.current: asyncio.Task[None] | None = None
@@ -115,6 +123,7 @@ class Worker:
                     stalled_worker_timeout=PRUNE,
                     fetch_job_polling_interval=1.0,
                     additional_context=self.context,
+                    worker_middleware=[self._note],
                     shutdown_graceful_timeout=60,
                 )
             )
@@ -140,6 +149,7 @@ class Worker:
                 )
                 for job in stalled:
                     await self._fail(worker_app, job.id)
+            await self._look_at_ours(worker_app)
             rows = await worker_app.connector.execute_query_all_async(
                 "SELECT lock FROM procrastinate_jobs WHERE status IN ('todo', 'doing') AND lock = ANY(%(locks)s)",
                 locks=[one.lock for one in self.standing],
@@ -149,6 +159,35 @@ class Worker:
                 if one.lock not in there:
                     await self._add(worker_app, one)
             await asyncio.sleep(0.5)
+
+    async def _note(self, call: Callable[[], Awaitable[Any]], context: JobContext, worker: Any) -> Any:
+        job = context.job.id or 0
+        self.begun[job] = time.monotonic()
+        try:
+            return await call()
+        finally:
+            del self.begun[job]
+            self.ended[job] = time.monotonic()
+
+    async def _look_at_ours(self, worker_app: App) -> None:
+        """A job whose end was lost with a database connection would be `doing` as long as this worker lives."""
+        now = time.monotonic()
+        late = [job for job, at in self.ended.items() if at < now - MISSED]
+        if late:
+            rows = await worker_app.connector.execute_query_all_async(
+                "SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND id = ANY(%(late)s)", late=late
+            )
+            doing = {row["id"] for row in rows}
+            for job in late:
+                if job not in doing:
+                    del self.ended[job]
+                else:
+                    log.warning("The end of job %s was not written down; that is done now", job)
+                    await self._fail(worker_app, job)
+        if self.longest and any(at < now - self.longest for at in self.begun.values()):
+            log.critical("A job has not ended within %.0f s; this process ends, to be started anew", self.longest)
+            faulthandler.dump_traceback(all_threads=True)
+            os._exit(70)  # the thread that hangs would keep any other exit waiting
 
     async def _fail(self, worker_app: App, job: int | None) -> None:
         try:
