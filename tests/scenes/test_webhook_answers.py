@@ -255,6 +255,16 @@ def test_plain_http_is_refused_where_https_is_demanded(transactional_db: None, a
     assert kept() == {"new": 1}
 
 
+def test_a_key_grown_together_with_its_neighbour_is_not_stored(server: Server, account: GatewayAccount) -> None:
+    row = session(account)
+    for mark, glued in enumerate((f"A{row.api_key}9", f"{row.api_key}" + "z" * 200, row.api_key.upper())):
+        body = f'{{"event": "call", "data": "{glued}", "mark": {mark}'.encode()
+        assert server.post(path(row), body, secret=row.webhook_secret)[0] == 200
+    bodies = [bytes(body) for body in WebhookEvent.objects.values_list("body", flat=True)]
+    assert len(bodies) == 3
+    assert not any(row.api_key.lower().encode() in body.lower() for body in bodies)
+
+
 # --- fuzz ------------------------------------------------------------------------------------------------------------
 
 
