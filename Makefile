@@ -12,8 +12,8 @@ run: $(V)/run ## everything on this machine; the first time it shows the main jo
 demo: $(V)/run ## the main job on a throw-away database, then stop
 	@$(BIN)/python -m phonebank demo
 
-# As many processes as cores, each with a database server of its own.
-PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+# One process more than cores (much of a test is waiting), at most four, each with a database server of its own.
+PARALLEL := -n $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 3 ] && n=3; echo $$((n + 1))) --dist worksteal
 
 test: $(V)/dev ## the whole suite on a throw-away database
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not e2e"

@@ -30,6 +30,11 @@ def main() -> int:
     shutil.copyfile(HERE / "licences/tabler.txt", TARGET / "tabler/LICENSE")  # its package carries none
     _copy("htmx.org/dist/htmx.min.js", "htmx/htmx.min.js")
     _copy("htmx.org/LICENSE", "htmx/LICENSE")
+    # Lines, bars, the SVG renderer and tooltips; the smaller build draws on a canvas only and has no tooltip.
+    _copy("echarts/dist/echarts.common.min.js", "echarts/echarts.common.min.js")
+    for name in ("LICENSE", "NOTICE", "licenses/LICENSE-d3"):
+        _copy(f"echarts/{name}", f"echarts/{name.rpartition('/')[2]}")
+    _copy("zrender/LICENSE", "echarts/LICENSE-zrender")
     _inter()
     _icons()
     return 0

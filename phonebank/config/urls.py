@@ -11,6 +11,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from phonebank.accounts.views import password
+from phonebank.whatsappapi.views.links import phone_link
 from phonebank.whatsappapi.views.operations import prometheus
 
 # One login page, with its throttle, for administrators too.
@@ -49,6 +50,7 @@ urlpatterns = [
     path("whatsappapi/", include("phonebank.whatsappapi.urls")),
     path("accounts/", include("phonebank.accounts.urls")),
     path("accounts/", include(account_pages)),
+    path("link/<str:token>/", phone_link, name="phone_link"),
     path("audit/", include("phonebank.audit.urls")),
     path("admin/", admin.site.urls),
     path("metrics", prometheus, name="metrics"),

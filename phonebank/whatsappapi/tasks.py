@@ -18,19 +18,30 @@ from phonebank.audit import chain
 from phonebank.whatsappapi.dispatch import deal, poll, reconcile, tend
 from phonebank.whatsappapi.models import ApiAnswer
 from phonebank.whatsappapi.services import (
+    alert_upkeep,
+    alerts,
     brakes,
     bulk,
     campaigns,
+    deliveries,
+    digest,
     erasure,
     health,
     imports,
+    incidents,
+    links,
     media,
     optout,
+    reconnect,
     retention,
+    roll_up,
     runs,
     session_history,
+    session_templates,
     sessions,
     single,
+    telling,
+    wellbeing,
 )
 
 log = logging.getLogger(__name__)
@@ -79,10 +90,40 @@ def look_after_sessions(context: JobContext) -> None:
         campaigns.finish_what_was_begun,
         imports.finish_what_was_begun,
         bulk.finish_what_was_begun,
+        session_templates.follow_wanted,
         health.weigh,
         ApiAnswer.objects.delete_expired,
         retention.prune_webhooks,
         pause=2.0,
+    )
+
+
+@app.task(name="roll_up", queue="chores", pass_context=True)
+def roll_up_counts(context: JobContext) -> None:
+    """Counts what sessions did, for the analytics."""
+    _repeat(context, roll_up.roll_up, pause=3.0)
+
+
+@app.task(name="reconnect_sessions", queue="chores", pass_context=True)
+def reconnect_sessions(context: JobContext) -> None:
+    """Brings dropped sessions back; by itself, for gateways may be slow."""
+    _repeat(context, reconnect.bring_back, links.tidy, pause=1.0)
+
+
+@app.task(name="tell_people", queue="chores", pass_context=True)
+def tell_people(context: JobContext) -> None:
+    """Notices what needs a person, puts it into incidents and tells it."""
+    _repeat(
+        context,
+        wellbeing.note_at_times,
+        digest.send_due,
+        alert_upkeep.prune,
+        alerts.notice,
+        incidents.fold,
+        telling.tell,
+        deliveries.deliver,
+        pause=1.0,
+        eager=True,
     )
 
 
@@ -163,6 +204,13 @@ def run_bulk(context: JobContext, user: int) -> None:
     wait = bulk.run(user, time.monotonic() + DRIVE, context.additional_context["stop"])
     if wait is not None:
         bulk.go_on(user, wait)
+
+
+@app.task(name="follow_templates", queue="work")
+def follow_templates() -> None:
+    """Has sessions take their template's settings over."""
+    while session_templates.follow_wanted():
+        pass
 
 
 @app.task(name="import_contacts", queue="work", pass_context=True)

@@ -16,7 +16,7 @@ from tests.accounts.conftest import PASSWORD
 OPEN = {
     "account_login", "account_signup", "account_inactive", "account_email_verification_sent", "account_confirm_email",
     "account_reset_password", "account_reset_password_done", "account_reset_password_from_key",
-    "account_reset_password_from_key_done", "account_logout", "link", "webhook", "webhook_token",
+    "account_reset_password_from_key_done", "account_logout", "link", "phone_link", "webhook", "webhook_token",
     "no_such_address", "metrics",
 }  # fmt: skip
 

@@ -16,10 +16,13 @@ from phonebank.whatsappapi.models import (
     BulkResult,
     Conversation,
     InboundMessage,
+    MediaFile,
     Message,
     MessageTemplate,
     SessionGroup,
+    SessionTemplate,
     Suppression,
+    TemplatedSession,
     WaSenderSession,
 )
 from tests.accounts.conftest import plans
@@ -27,6 +30,22 @@ from tests.services.conftest import _sandbox, sandbox
 from tests.views.conftest import Desk
 
 __all__ = ["_sandbox", "plans", "sandbox"]
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 40
+
+
+class Form(bytes):
+    """A body of parts: `Form.of(file=("a.png", b"..."), kind="image")`."""
+
+    kind = "multipart/form-data; boundary=part"
+
+    @classmethod
+    def of(cls, **parts: str | tuple[str, bytes]) -> Form:
+        out = b""
+        for name, value in parts.items():
+            file, content = value if isinstance(value, tuple) else ("", value.encode())
+            head = f'Content-Disposition: form-data; name="{name}"' + (f'; filename="{file}"' if file else "")
+            out += f"--part\r\n{head}\r\n\r\n".encode() + content + b"\r\n"
+        return cls(out + b"--part--\r\n")
 
 
 class Api:
@@ -42,7 +61,7 @@ class Api:
         """`path` below /api/. The answer, which is JSON or nothing."""
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        kind = named.pop("Content-Type", "application/json")
+        kind = named.pop("Content-Type", getattr(body, "kind", "application/json"))
         answer = self.client.generic(method, f"/api/{path}", data, kind, headers=self.headers | named)
         if answer.status_code != 204 and method != "HEAD":
             assert answer["Content-Type"] in ("application/json", "image/svg+xml"), answer.content[:200]
@@ -90,6 +109,8 @@ class Owner(Desk):
         wa_session = self.session()
         group = SessionGroup.objects.create(user=self.user, name="Team")
         group.sessions.add(wa_session)
+        template = SessionTemplate.objects.create(user=self.user, name="Shops")
+        TemplatedSession.objects.create(session=wa_session, template=template)
         bulk = BulkAction.objects.create(user=self.user, verb="connect", total=1)
         BulkResult.objects.create(action=bulk, session=wa_session, name="Desk", position=0)
         return {
@@ -102,7 +123,11 @@ class Owner(Desk):
             "contacts": campaign.contact_list.contacts.first(),
             "messages": self.message(wa_session),
             "conversations": self.conversation(wa_session),
+            "session-templates": template,
             "templates": MessageTemplate.objects.create(user=self.user, name="Opening", body="We are open"),
+            "media": MediaFile.objects.create(
+                user=self.user, kind="image", mime="image/png", name="a.png", size=8, digest=b"d" * 32, content=PNG
+            ),
             "suppressions": Suppression.objects.create(user=self.user, phone="+12125550199"),
         }
 

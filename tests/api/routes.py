@@ -11,6 +11,7 @@ from typing import Any
 from django.urls import URLPattern
 
 from phonebank.whatsappapi.api.urls import urlpatterns
+from tests.api.conftest import PNG, Form
 
 Things = dict[str, Any]
 Entry = int | tuple[int, Callable[[Things], Any]]
@@ -71,11 +72,21 @@ ENTRIES: dict[str, dict[str, Entry]] = {
     "conversations/<uuid:id>/read/": {"POST": 200},
     "templates/": {"GET": 200, "POST": (201, lambda _: {"name": "Hello", "body": "Hi"})},
     "templates/<uuid:id>/": {"GET": 200, "PATCH": (200, lambda _: {"body": "Hello"}), "DELETE": 204},
+    "media/": {"GET": 200, "POST": (201, lambda _: Form.of(file=("a.png", PNG)))},
+    "media/<uuid:id>/": {"GET": 200},
+    "session-templates/": {"GET": 200, "POST": (201, lambda mine: {"name": "Two", "groups": [mine["groups"]]})},
+    "session-templates/<uuid:id>/": {"GET": 200, "PATCH": (200, lambda _: {"naming": "Shop {n}"}), "DELETE": 204},
+    "session-templates/<uuid:id>/create-sessions/": {
+        "POST": (200, lambda mine: {"phone_numbers": ["+12125550150"], "account": mine["accounts"]}),
+    },
+    "session-templates/<uuid:id>/follow/": {"POST": (200, lambda mine: {"sessions": [mine["sessions"]]})},
+    "analytics/days/": {"GET": 200},
+    "analytics/sessions/": {"GET": 200},
     "campaigns/<uuid:id>/progress/": {"GET": 200},
     "campaigns/<uuid:id>/recipients/": {"GET": 200},
 }
 # Bodies that name nothing of the owner's: whoever else sends them does it for themselves.
-ABOUT_NOTHING = {"contacts/bulk/", "suppressions/", "templates/"}
+ABOUT_NOTHING = {"contacts/bulk/", "suppressions/", "templates/", "media/"}
 # Not of the API's own kind: their own tests are in test_docs.py and test_errors.py.
 ELSEWHERE = {"schema/", "docs/", ""}
 

@@ -30,6 +30,12 @@ BODIES: list[tuple[str, str, dict[str, Any], str]] = [
     ("messages/", "POST", {"body": "Hi"}, "contact:contacts"),
     ("messages/", "POST", {"body": "Hi", "contact": "{contacts}"}, "session:sessions"),
     ("messages/", "POST", {"body": "Hi", "contact": "{contacts}"}, "group:groups"),
+    ("messages/", "POST", {"body": "Hi", "contact": "{contacts}"}, "media.file:media"),
+    ("templates/", "POST", {"name": "Menu"}, "media.file:media"),
+    ("templates/{templates}/", "PATCH", {}, "media.file:media"),
+    ("campaigns/", "POST", {"contact_list": "{lists}", "sessions": ["{sessions}"]}, "media.file:media"),
+    ("campaigns/{campaigns}/", "PATCH", {}, "media.file:media"),
+    ("conversations/{conversations}/answer/", "POST", {"body": "Hi"}, "media.file:media"),
 ]
 
 
@@ -53,7 +59,9 @@ def test_in_the_body(path: str, method: str, body: dict[str, Any], field: str, o
     before = snapshot()
     for foreign in (theirs[word], str(uuid.uuid4())):
         # In a list, one among one's own is enough.
-        extra = {name[:-2]: [mine[word], foreign]} if name.endswith("[]") else {name: foreign}
+        extra: Any = {name[:-2]: [mine[word], foreign]} if name.endswith("[]") else {name: foreign}
+        if "." in name:
+            extra = {name.split(".")[0]: {name.split(".")[1]: foreign}}
         answer = owner.api(method, path.format(**mine), filled | extra)
         assert answer.status_code == 404, answer.text
     assert snapshot() == before

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
+from django.apps import apps
 from django.db import connection, transaction
 
 from phonebank import jobs
@@ -335,25 +336,20 @@ def _somebody_waits() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-TABLES = [
-    "whatsappapi_watch", "whatsappapi_sweep", "whatsappapi_callbudget", "whatsappapi_workerreport",
-    "procrastinate_events", "procrastinate_jobs", "whatsappapi_alert", "whatsappapi_webhookevent",
-    "whatsappapi_apimessage", "whatsappapi_apianswer", "whatsappapi_apiusage", "whatsappapi_sessionevent",
-    "whatsappapi_sessiongroup_sessions", "whatsappapi_sessiongroup", "whatsappapi_medialink", "whatsappapi_mediafile",
-    "whatsappapi_inboundmessage", "whatsappapi_conversation",
-    "whatsappapi_attempt", "whatsappapi_message", "whatsappapi_campaigncount",
-    "whatsappapi_campaignsession", "whatsappapi_campaign", "whatsappapi_suppression", "whatsappapi_consentrecord",
-    "whatsappapi_contact_lists", "whatsappapi_contact_tags", "whatsappapi_contacttag",
-    "whatsappapi_contactlist", "whatsappapi_contact", "whatsappapi_wasendersession",
-    "whatsappapi_gatewayaccount_granted_to", "whatsappapi_gatewayaccount", "audit_head", "audit_seal", "audit_event",
-    "account_emailaddress", "accounts_apitoken",
-    "accounts_onetimelink", "accounts_subscription", "accounts_user",
-]  # fmt: skip
+KEPT = {"accounts_plan", "whatsappapi_installation"}  # rows that migrations make
+
+
+def tables() -> list[str]:
+    """All that a bench may fill. Their order is no matter: foreign keys are checked at the end."""
+    ours = {"whatsappapi", "accounts", "account", "audit"}
+    models = [one._meta for one in apps.get_models(include_auto_created=True) if one._meta.app_label in ours]
+    names = {one.db_table for one in models if one.managed and not one.proxy} - KEPT
+    return ["procrastinate_periodic_defers", "procrastinate_events", "procrastinate_jobs", *sorted(names)]
 
 
 def wipe() -> None:
     """Empties the tables that a bench fills."""
     with connection.cursor() as cursor:
         cursor.execute("SET phonebank.maintenance = 'on'; SET phonebank.erasing = 'on'")
-        cursor.execute(";".join(f"DELETE FROM {table}" for table in TABLES))
+        cursor.execute(";".join(f"DELETE FROM {table}" for table in tables()))
         cursor.execute("RESET phonebank.maintenance; RESET phonebank.erasing")

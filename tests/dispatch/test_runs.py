@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest import mock
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,10 +16,12 @@ from phonebank.accounts.models import Plan, User
 from phonebank.audit.models import Event
 from phonebank.gateways.base import Deferred, MaybeSent, Rejected
 from phonebank.whatsappapi.dispatch import deal, reconcile, tend
+from phonebank.whatsappapi.dispatch.render import body_hash
 from phonebank.whatsappapi.dispatch.windows import present_or_next
 from phonebank.whatsappapi.models import Alert, Attempt, Campaign, Message, Suppression, WaSenderSession
-from phonebank.whatsappapi.services import brakes, campaigns, decisions, runs
+from phonebank.whatsappapi.services import brakes, campaigns, decisions, recipients, runs
 from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.views.wizard_pages import preview_of
 from tests.dispatch.bench import Bench
 
 
@@ -192,8 +196,10 @@ def test_a_window_that_is_over_is_followed_by_the_next(bench: Bench) -> None:
 
 
 def sent(bench: Bench, campaign: Campaign, n: int, reject: int = 0, code: str = "invalid") -> None:
-    wide = bench.worker("wide", in_flight=999)
-    claims = [c for _ in range(n) for c in bench.claim(n, limits=wide)][:n]
+    wide = bench.worker(f"wide {Attempt.objects.count()}", in_flight=999)
+    claims: list[Any] = []
+    while len(claims) < n and (found := bench.claim(n - len(claims), limits=wide)):
+        claims += found
     assert len(claims) == n
     outcomes = [(c, Rejected(code, "", 422)) for c in claims[:reject]] + [bench.accepted(c) for c in claims[reject:]]
     bench.settle(*outcomes)
@@ -218,6 +224,7 @@ def test_numbers_that_are_not_on_whatsapp_do_not_count_as_failures(bench: Bench)
     campaign = bench.campaign(bench.people(60), [bench.session()])
     sent(bench, campaign, 60, reject=30, code="not_on_whatsapp")
     assert braked(campaign) == ""
+    assert brakes.gauges(campaign)[2].words == "0 of the last 60; 30 more not on WhatsApp"
 
 
 def test_opt_outs_pause_and_a_person_who_resumes_is_not_stopped_by_the_same_ones(bench: Bench) -> None:
@@ -225,9 +232,18 @@ def test_opt_outs_pause_and_a_person_who_resumes_is_not_stopped_by_the_same_ones
     sent(bench, campaign, 60)
     for phone in Message.objects.filter(state="accepted").values_list("phone", flat=True)[:2]:
         Suppression.objects.create(user=bench.user, phone=phone)
-    assert "2 of the last 60" in braked(campaign)
+    assert braked(campaign) == "2 of 60 people asked not to be written to."
     campaigns.resume(actor=bench.user, campaign=campaign)
     assert braked(campaign) == ""
+    # From the resume on they are counted anew, of all that left since, and beyond the last 200.
+    sent(bench, campaign, 60)
+    assert [(one.n, one.of) for one in brakes.gauges(campaign)] == [(0, 0), (0, 60), (0, 60)]
+    late = campaign.messages.filter(attempts__started_at__gt=campaign.resumed_at).values_list("phone", flat=True)
+    with mock.patch.object(brakes, "LAST", 50):
+        for phone in late.order_by("attempts__started_at")[:2]:
+            Suppression.objects.create(user=bench.user, phone=phone)
+        assert [(one.n, one.of) for one in brakes.gauges(campaign)] == [(0, 0), (2, 60), (0, 50)]
+        assert braked(campaign) == "2 of 60 people asked not to be written to."
 
 
 def test_two_sessions_lost_within_an_hour_pause_one_or_a_dropped_link_does_not(bench: Bench) -> None:
@@ -330,3 +346,21 @@ def test_a_session_beyond_the_plan_rests_until_there_is_room(bench: Bench) -> No
     assert tend.mark_surplus() == 1 and tend.mark_surplus() == 0
     new.refresh_from_db()
     assert not new.is_surplus
+
+
+def test_pages_show_the_very_text_that_leaves(bench: Bench) -> None:
+    """A tag has what the person's columns hold, and nothing else: their number is none of them."""
+    body = "Hi {{ name|there }}, {{ phone }} {{ city|town }} {{ Shoe_size }}!"
+    people = bench.people(2)
+    one, two = people.contacts.order_by("pk")
+    people.contacts.filter(pk=one.pk).update(name="Ana", attributes={"city": " Boston ", "Shoe_size": 41})
+    people.contacts.filter(pk=two.pk).update(name="", attributes={"phone": "0100", "name": "not me"})
+    campaign = bench.campaign(people, [bench.session()], body=body)
+    left = {claim.phone: claim.body for claim in bench.claim(2)}
+    assert sorted(left.values()) == ["Hi Ana,  Boston 41!", "Hi there, 0100 town !"]
+    rows = campaign.messages.select_related("campaign", "contact")
+    assert {row.phone: recipients.text_of(row) for row in rows} == left
+    for row in rows:
+        shown = preview_of({"body": body, "as_contact": str(row.contact.public_id)}, bench.user)
+        assert shown["preview"] == left[row.phone]
+        assert bytes(row.attempts.get().body_hash) == body_hash(left[row.phone])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from django.db.models import Count, Max, Min
+from django.test import Client
 
+from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import Attempt, Message, WaSenderSession
 from phonebank.whatsappapi.services import campaigns, operations
 from phonebank.whatsappapi.services.forecast import forecast
@@ -19,6 +21,8 @@ FAULTS = [
     {"kind": "error", "status": 500, "accept": False, "probability": 0.05},
     {"kind": "error", "status": 422, "accept": False, "probability": 0.05},
     {"kind": "drop", "accept": True, "probability": 0.03},
+    {"kind": "silence", "accept": True, "probability": 0.02},
+    {"kind": "silence", "accept": False, "probability": 0.02},
     {"kind": "429", "retry_after": 1, "probability": 0.03},
 ]
 
@@ -52,19 +56,36 @@ def test_the_counters_are_exact_at_every_moment_of_a_bad_run(scene: Scene) -> No
     for fault in FAULTS:
         scene.sandbox.call("POST", "/sandbox/faults", fault)
     campaign = scene.campaign(scene.people(300), linked)
+    page = Client()
+    page.force_login(User.objects.create_superuser("boss@example.org"))
     looks = 0
 
     def exact() -> bool:
         nonlocal looks
         looks += 1
-        assert operations.drift(campaign) == []
+        if looks % 20:
+            assert operations.drift(campaign) == []
+        else:  # as an administrator sees it
+            told = page.get(f"/whatsappapi/status/check/{campaign.public_id}/").text
+            assert "Counters equal rows" in told and "differ" not in told
         campaign.refresh_from_db()
         counts = glance(campaign).counts
         if campaign.sealed_at:
             assert sum(counts.values()) == 300
         return campaign.state == "completed" and not counts.get("sent") and not counts.get("accepted")
 
+    def lose() -> bool:
+        """In the middle of it a number is logged out for good; the others take its people."""
+        return not exact() and glance(campaign).counts.get("queued", 300) < 200
+
+    scene.until("a third of them", lose, 120)
+    scene.sandbox.call("POST", f"/sandbox/sessions/{linked[2].wasender_id}/logout", {})
     scene.until("the campaign to complete", exact, 120)
-    assert looks > 10
+    assert looks > 40
     words = set(Message.objects.filter(campaign=campaign).values_list("state", flat=True))
     assert words >= {"accepted", "failed"}
+    assert WaSenderSession.objects.get(pk=linked[2].pk).status == "logged_out"
+    # Every kind of fault happened: an error, a refusal, no answer at all.
+    attempts = Attempt.objects.filter(message__campaign=campaign)
+    assert {422, 500} <= set(attempts.values_list("http_status", flat=True))
+    assert attempts.filter(http_status=None, detail__icontains="time").exists()

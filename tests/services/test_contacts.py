@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from phonebank.accounts.models import User
@@ -50,6 +50,13 @@ def test_an_import(user: User) -> None:
     evidence = ann.consent_records.get()
     assert (evidence.source, evidence.recorded_by, len(evidence.file_hash)) == (FORM, user, 64)
     assert Event.objects.get(verb="contacts.imported").data["new"] == 2
+
+
+def test_twice_in_one_transaction(user: User) -> None:
+    with transaction.atomic():
+        imported(user, "phone\n+12125550101\n")
+        report = imported(user, "phone\n+12125550101\n+12125550102\n")
+    assert (report.new, report.updated, Contact.objects.count()) == (1, 1, 2)
 
 
 def test_the_same_file_again_changes_nothing(user: User) -> None:

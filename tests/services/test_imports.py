@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import xlsxwriter
@@ -22,7 +24,7 @@ from phonebank.whatsappapi.models import (
     ImportPart,
     Suppression,
 )
-from phonebank.whatsappapi.services import import_report, imports, optout
+from phonebank.whatsappapi.services import import_report, import_twins, imports, optout
 from phonebank.whatsappapi.services.errors import ServiceError
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -196,6 +198,61 @@ def test_a_worker_that_ends_leaves_the_rest_to_the_next(user: User, monkeypatch:
     assert imports.run(job.pk).state == "done" and Contact.objects.count() == 50
 
 
+def test_the_same_file_in_two_windows(user: User) -> None:
+    """Whoever is first starts; the other is told, and nothing is lost or doubled."""
+    text = people(3)
+    one, two = uploaded(user, text), uploaded(user, text)
+    for job in (one, two):
+        imports.configure(actor=user, job=job, columns=COLUMNS, list_name=f"L{job.pk}")
+    imports.start(actor=user, job=one, is_dry_run=False)
+    with pytest.raises(ServiceError, match="being imported right now"):
+        imports.start(actor=user, job=two, is_dry_run=False)
+    assert ContactImport.objects.get(pk=two.pk).state == "draft"
+    imports.start(actor=user, job=two, is_dry_run=True)  # looking is free
+    assert imports.run(two.pk).new == 3
+    imports.run(one.pk)
+    imports.start(actor=user, job=two, is_dry_run=False)
+    again = imports.run(two.pk)
+    assert (again.new, again.known, Contact.objects.count()) == (0, 3, 3)
+    assert import_twins.earlier_import(uploaded(user, text)) == again
+    assert import_twins.earlier_import(uploaded(user, people(4))) is None
+    assert import_twins.earlier_import(uploaded(user, text, what="suppressed")) is None
+
+
+def test_two_starts_at_once_make_one(user: User) -> None:
+    jobs = [uploaded(user, people(3)) for _ in range(4)]
+    for job in jobs:
+        imports.configure(actor=user, job=job, columns=COLUMNS, list_name="L")
+    barrier = threading.Barrier(len(jobs))
+
+    def attempt(job: ContactImport) -> str:
+        barrier.wait()
+        try:
+            imports.start(actor=user, job=job, is_dry_run=False)
+        except ServiceError as error:
+            return error.code
+        finally:
+            connection.close()
+        return "started"
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        assert sorted(pool.map(attempt, jobs)) == ["busy", "busy", "busy", "started"]
+
+
+def test_what_was_checked_is_what_is_imported(user: User) -> None:
+    """Another window chose other columns since."""
+    dry = imported(user, people(3), is_dry_run=True)
+    seen = import_twins.mark(dry)
+    imports.configure(actor=user, job=dry, columns={"phone": 1, "name": 0, "consent": None}, list_name="L")
+    imports.start(actor=user, job=dry, is_dry_run=True)
+    changed = imports.run(dry.pk)
+    with pytest.raises(ServiceError, match="another window"):
+        imports.start(actor=user, job=changed, is_dry_run=False, seen=seen)
+    assert ContactImport.objects.get(pk=dry.pk).state == "checked" and not Contact.objects.exists()
+    imports.start(actor=user, job=changed, is_dry_run=False, seen=import_twins.mark(changed))
+    assert imports.run(dry.pk).invalid == 3
+
+
 KILLED = """
 import django, sys
 django.setup()
@@ -291,6 +348,22 @@ BOMBS = {
     "no workbook": lambda: with_part("x.xml", b"<x/>", only=True),
     "61 columns": lambda: workbook([[f"c{n}" for n in range(61)], ["1"] * 61]),
     "csv of a million commas": lambda: b"phone" + b"," * 1_000_000,
+    "a line of 5 MB": lambda: b"phone" + b"1" * 5_000_000,
+    "a cell of 5 MB": lambda: b"phone\n" + b"1" * 5_000_000,
+    "10,000 columns": lambda: (b"phone" + b",x" * 10_000 + b"\n") * 40,
+    "NUL bytes": lambda: b"phone\n+1212555\x000101\n",
+    "a program": lambda: b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\xff\xff" + os.urandom(200_000),
+    "UTF-16 cut in half": lambda: "phone\n+12125550101\n".encode("utf-16")[:-1],
+    "encrypted workbook": lambda: (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000) + "EncryptedPackage".encode("utf-16-le") + os.urandom(9000)
+    ),
+    "50 MB of empty cells": lambda: (
+        b"phone" + b"".join(b",c%d" % n for n in range(58)) + b"\n" + (b"1" + b"," * 58 + b"\n") * 800_000 + b'"'
+    ),
+    "300 sheets of nothing": lambda: sheets(300),
+    "shared strings that unpack to far more": lambda: with_part(
+        "xl/sharedStrings.xml", b"<sst><si><t>" + b"a" * 40_000_000, is_packed=True
+    ),
     "quoted over everything": lambda: b'phone,name\n+12125550101,"' + b"x\n" * 5_000_000,
     "more rows than allowed": lambda: b"phone\n" + b"1\n" * 1_000_001,
     "quotes in quotes": lambda: b"phone\n" + b'"' * 4_000_001,
@@ -298,9 +371,23 @@ BOMBS = {
 }
 
 
-def with_part(name: str, content: bytes, *, only: bool = False) -> bytes:
+def empty_cells(rows: int) -> bytes:
+    head = b",".join([b"phone", *(b"c%d" % n for n in range(58))])
+    return head + b"\n" + (b"1" + b"," * 58 + b"\n") * rows + b'"'
+
+
+def sheets(count: int) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(workbook([["phone"]]))) as old, zipfile.ZipFile(out, "w") as new:
+    with xlsxwriter.Workbook(out) as book:
+        for _ in range(count):
+            book.add_worksheet()
+    return out.getvalue()
+
+
+def with_part(name: str, content: bytes, *, only: bool = False, is_packed: bool = False) -> bytes:
+    out = io.BytesIO()
+    method = zipfile.ZIP_DEFLATED if is_packed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(io.BytesIO(workbook([["phone"]]))) as old, zipfile.ZipFile(out, "w", method) as new:
         for part in [] if only else old.infolist():
             new.writestr(part.filename, content if part.filename == name else old.read(part))
         if only or name not in old.namelist():
@@ -319,10 +406,10 @@ def many_parts() -> bytes:
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused_in_time_with_a_sentence_and_nothing_imported(user: User, name: str) -> None:
     data = BOMBS[name]()
-    began = time.monotonic()
+    began = sum(os.times()[:4])  # CPU, children's too: others may keep the machine busy
     with pytest.raises(ServiceError) as error:
         uploaded(user, data)
-    took = time.monotonic() - began
+    took = sum(os.times()[:4]) - began
     assert took < 5, f"{took:.1f} s"
     assert error.value.message.endswith("Nothing was imported.") and len(error.value.message) < 400
     assert not ContactImport.objects.exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,8 +23,10 @@ def lines(name: str) -> list[str]:
     return (Path(__file__).parent / "data" / f"{name}.txt").read_text().splitlines()
 
 
-STOPS, HARMLESS = lines("stop"), sorted(set(lines("harmless")))
-PHRASES = [tuple(line.split("\t")) for line in lines("phrases")]
+# The blind ones were written by people who had not seen the matcher, each after it was thought to be done.
+SETS = ("", "blind_", "blind2_", "more_")
+STOPS, HARMLESS = lines("stop"), sorted({text for name in SETS for text in lines(f"{name}harmless")})
+PHRASES = [tuple(line.split("\t")) for name in SETS for line in lines(f"{name}phrases")]
 
 
 @pytest.mark.parametrize("text", STOPS)
@@ -33,23 +36,70 @@ def test_a_refusal_is_understood(text: str) -> None:
 
 
 def test_refusals_in_whole_sentences_are_understood() -> None:
-    """Of at least 400 in at least 15 languages, 95 %; those that remain wait for a person."""
-    assert len(PHRASES) >= 400 and len({code for code, _ in PHRASES}) >= 15
+    """95 % stop and 97 % stop or wait for a person, in at least 15 languages; in each 90 % stop."""
+    assert len(PHRASES) >= 1600 and len({code for code, _ in PHRASES}) >= 15
     missed = [text for _, text in PHRASES if not optout.is_stop(text)]
     assert len(missed) <= 0.05 * len(PHRASES), missed
+    lost = [text for text in missed if not doubts.is_doubtful(text)]
+    assert len(lost) <= 0.03 * len(PHRASES), lost
     for code in {code for code, _ in PHRASES}:
         mine = [text for one, text in PHRASES if one == code]
-        assert sum(map(optout.is_stop, mine)) >= 0.85 * len(mine), code
+        assert sum(map(optout.is_stop, mine)) >= 0.9 * len(mine), code
     assert not any(optout.is_start(text) for _, text in PHRASES)
 
 
 def test_harmless_messages_pass() -> None:
-    """Of at least 500, 99 % are no stop, and few give somebody work."""
-    assert len(HARMLESS) >= 500
+    """99 % are no stop, and few give somebody work."""
+    assert len(HARMLESS) >= 1700
     wrong = [text for text in HARMLESS if optout.is_stop(text)]
     assert len(wrong) <= 0.01 * len(HARMLESS), wrong
     doubted = [text for text in HARMLESS if doubts.is_doubtful(text)]
-    assert len(doubted) <= 0.01 * len(HARMLESS), doubted
+    assert len(doubted) <= 0.02 * len(HARMLESS), doubted
+
+
+def test_messages_that_nothing_was_tuned_on() -> None:
+    """What the figures above are worth: a last set, written blind, measured once, and never looked at for a rule."""
+    phrases = [line.split("\t")[1] for line in lines("blind3_phrases")]
+    harmless = lines("blind3_harmless")
+    assert len(phrases) == 400 and len(harmless) == 500
+    assert sum(map(optout.is_stop, phrases)) >= 0.92 * len(phrases)
+    assert sum(map(optout.is_stop, harmless)) <= 0.015 * len(harmless)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Unsubscribe? No, I like your letters", "please don't unsubscribe me", "Stop, wasn't that 5 each?",
+        "Do not send the parcel before Friday", "Bitte löschen Sie Artikel 2 aus dem Warenkorb", "haal de tomaat eraf",
+        "tolong jangan batalkan pesanan saya", "no me llegó el mensaje", "Ich habe keine Nachricht erhalten",
+        "não quero incomodar", "toglimi una curiosità, siete aperti?", "hebben jullie geen aanbiedingen meer?",
+        "how do I get rid of the stain?", "non mandatemi la taglia S", "meine Karte ist gesperrt",
+        "请不要在星期一之前发货", "金曜日より前に送らないでください", "لا ترسلوا الطلب يوم الجمعة",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_a_refusal(text: str) -> None:
+    assert not optout.is_stop(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Stop? STOP!", "Stop. Who is this?", "I got my parcel, now unsubscribe me",
+        "Where is my order? And stop the ads", "I hereby revoke the permission to process my number for marketing",
+        "never registered with you guys, delete me", "Werbenachrichten will ich keine",
+        "Unsubscibe", "from today on do not send me anything any more", "bloqueo a todos si siguen",
+        "no quiero saber nada mas de sus promos", "retirez mon numéro de vos fichiers",
+    ],
+)  # fmt: skip
+def test_what_is_one_all_the_same(text: str) -> None:
+    assert optout.is_stop(text)
+
+
+def test_hostile_texts_cost_little() -> None:
+    began = time.process_time()
+    for text in ("stop? " * 5000, "not a b c d e f g h i " * 6, "more a b c d e f g h not " * 6, "don't want " * 29):
+        optout.is_stop(text)
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("text", lines("doubtful"))

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from phonebank.whatsappapi.models import Contact, ContactImport, ContactList, ContactTag, Suppression
+from phonebank.whatsappapi.models import Contact, ContactImport, ContactList, ContactTag, Message, Suppression
 from phonebank.whatsappapi.services import imports, optout
 from phonebank.whatsappapi.services.list_counts import Counts, count_people
 from tests.views.conftest import Desk
@@ -243,3 +243,16 @@ def test_strangers_find_nothing(desk: Desk, other: Desk) -> None:
     assert before == (
         list(Contact.objects.values()), list(Suppression.objects.values()), list(ContactImport.objects.values()),
     )  # fmt: skip
+
+
+def test_a_failure_after_it_was_sent_reads_as_failed(desk: Desk) -> None:
+    """What the gateway took and WhatsApp then refused for good (send-path.md 1)."""
+    campaign = desk.campaign(1)
+    message = campaign.messages.get()
+    refused = {"state": "failed", "rank": 2, "reason": "WhatsApp refused it"}
+    Message.objects.filter(pk=message.pk).update(phone=message.contact.phone, **refused)
+    desk.recount(campaign)
+    record = desk.client.get(f"{AT}people/{message.contact.public_id}/")
+    assert [label for _, label in record.context["sent"]] == ["Failed"]
+    page = desk.client.get(f"/whatsappapi/campaigns/{campaign.public_id}/?state=failed")
+    assert [one["label"] for one in page.context["people"]] == ["Failed"]

@@ -20,6 +20,7 @@ from phonebank.whatsappapi.models import (
     Message,
     WaSenderSession,
 )
+from phonebank.whatsappapi.services import brakes
 from tests.views.conftest import Desk, local_today
 from tests.views.test_queries import busy, crowd, queries
 
@@ -138,6 +139,34 @@ def test_a_strangers_campaign_is_not_there(verb: str, desk: Desk, other: Desk) -
     assert not Event.objects.filter(actor=desk.user, target_id=str(theirs.public_id)).exists()
 
 
+# --- brakes -------------------------------------------------------------------------------------------------------
+def test_brakes_are_shown_while_it_runs_and_when_one_has_paused_it(desk: Desk) -> None:
+    campaign = running(desk)
+    page = desk.client.get(url(campaign))
+    shown = [(one.label, one.words, one.bound) for one in page.context["gauges"]]
+    assert shown == [
+        ("Sessions lost within an hour", "none", "pauses at 2"),
+        ("Asked not to be written to", "0 of 6", "pauses over 3 %"),
+        ("Failed for good", "0 of the last 0", "pauses over 10 %"),
+    ]
+    assert page.text.count('class="gauge-limit"') == 3
+    rows = WaSenderSession.objects.filter(lanes__campaign=campaign).order_by("pk")
+    rows.filter(pk=rows[0].pk).update(status="logged_out", status_since=timezone.now())
+    gauge = desk.client.get(url(campaign)).context["gauges"][0]
+    assert (gauge.words, gauge.width, gauge.fill) == (rows[0].session_name, "25.00", "fill-accent")
+    rows.filter(pk=rows[1].pk).update(status="expired", status_since=timezone.now())
+    assert brakes.check(campaign)
+    page = desk.client.get(url(campaign))
+    assert "It paused itself." in page.text and "were lost within an hour" in page.text
+    assert "Open these sessions" in page.text and "the count begins anew" in page.text
+    assert [one.key for one in page.context["gauges"] if one.reason] == ["lost"]
+    # Neither a person's pause nor an end shows any.
+    for fields in ({"pause_reason": ""}, {"state": "completed"}):
+        Campaign.objects.filter(pk=campaign.pk).update(**fields)
+        page = desk.client.get(url(campaign))
+        assert "Brakes" not in page.text and "paused itself" not in page.text
+
+
 # --- people -------------------------------------------------------------------------------------------------------
 def test_a_persons_page_tells_every_attempt_and_which_session(desk: Desk) -> None:
     campaign = running(desk, 2)
@@ -219,6 +248,18 @@ def test_one_decides_about_some_and_nothing_else_moves(desk: Desk, other: Desk) 
     assert "Nobody to decide about" in desk.client.get(url(campaign, "uncertain")).text
     verbs = Event.objects.filter(target_id=str(campaign.public_id)).order_by("pk").values_list("verb", flat=True)
     assert list(verbs) == ["campaign.assume_sent", "campaign.send_again", "campaign.assume_sent"]
+
+
+def test_those_of_one_moment_are_all_listed_once(desk: Desk) -> None:
+    campaign, _ = unclear(desk, 60)
+    Attempt.objects.update(started_at=timezone.now())
+    first = desk.client.get(url(campaign, "uncertain"))
+    last = desk.client.get(url(campaign, "uncertain"), {"after": first.context["next"]})
+    shown = [[one.pk for one in page.context["attempts"]] for page in (first, last)]
+    assert [len(one) for one in shown] == [50, 10] and len({*shown[0], *shown[1]}) == 60
+    for odd in ("nonsense", first.context["next"][:-1], "_", "2026-01-01_x"):
+        page = desk.client.get(url(campaign, "uncertain"), {"after": odd})
+        assert [one.pk for one in page.context["attempts"]] == shown[0]
 
 
 @pytest.mark.parametrize("post", [{"verb": "nonsense", "all": "1"}, {"verb": "again", "pick": ["1"]}])

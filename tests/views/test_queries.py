@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from phonebank.whatsappapi.models import BulkAction, BulkResult, CampaignCount, SessionGroup, WaSenderSession
 from tests.views.conftest import Desk
 
-PAGES = ["", "sessions/", "campaigns/", "contacts/", "send-campaign/", "gateway/"]
+PAGES = ["", "sessions/", "campaigns/", "contacts/", "send-campaign/", "gateway/", "analytics/", "session-templates/"]
 
 
 def queries(desk: Desk, path: str) -> int:

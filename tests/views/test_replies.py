@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from phonebank.audit.models import Event
 from phonebank.whatsappapi.models import (
     Attempt,
     Campaign,
@@ -163,6 +164,33 @@ def test_a_stranger_finds_nothing(desk: Desk, other: Desk) -> None:
     assert "Secret" not in desk.client.get("/whatsappapi/replies/").text
     assert desk.client.get(f"/whatsappapi/replies/?session={theirs.session.public_id}").status_code == 404
     assert not Message.objects.exists()
+
+
+def test_one_decides_about_what_nobody_can_tell_of(desk: Desk, other: Desk) -> None:
+    row = desk.session()
+    conversation = write(row, "Hello")
+    url, marked = f"/whatsappapi/replies/{conversation.public_id}/", {"state": "uncertain", "rank": 0, "body": "Hi"}
+    one, two = (sent(row, minute=n, **marked) for n in (1, 2))
+    test = sent(row, minute=3, kind="test", **marked)
+    in_run = sent(row, Campaign.objects.create(user=desk.user, name="Spring", body="Hi", state="running"), **marked)
+    page = desk.client.get(url)
+    assert page.text.count("Assume sent") == 3 and page.text.count("Send again") == 2
+    assert f"/campaigns/{in_run.campaign.public_id}/uncertain/" in page.text
+    for message, verb in ((one, "assume"), (two, "again"), (test, "again"), (one, "again")):
+        desk.client.post(f"{url}decide/", {"attempt": message.attempt, "verb": verb})
+    states = [Message.objects.get(pk=message.pk) for message in (one, two, test)]
+    assert [message.state for message in states] == ["accepted", "queued", "uncertain"]
+    assert states[1].retry_at and states[1].attempt is None and states[0].reason == "Assumed sent by a person"
+    verbs = Event.objects.filter(verb__startswith="message.").order_by("id").values_list("verb", flat=True)
+    assert list(verbs) == ["message.assume_sent", "message.send_again"]
+    theirs = sent(other.session(), minute=1, **marked)
+    for fields in (
+        {"attempt": theirs.attempt, "verb": "again"}, {"attempt": in_run.attempt, "verb": "again"},
+        {"attempt": "1", "verb": "again"}, {"attempt": test.attempt, "verb": "nonsense"},
+    ):  # fmt: skip
+        desk.client.post(f"{url}decide/", fields)
+    assert other.client.post(f"{url}decide/", {"attempt": test.attempt, "verb": "assume"}).status_code == 404
+    assert Message.objects.filter(state="uncertain").count() == 3
 
 
 def test_queries_do_not_grow(desk: Desk) -> None:

@@ -8,7 +8,9 @@ from phonebank.whatsappapi.models import Campaign, WaSenderSession
 from tests.views.conftest import Desk
 
 SESSION_PAGES = ["", "link/", "delete/"]
-SESSION_POSTS = ["connect/", "disconnect/", "set-default/", "delete/"]
+SESSION_POSTS = [
+    "connect/", "disconnect/", "set-default/", "delete/", "reconnects/", "phone-link/", "phone-link/revoke/",
+]  # fmt: skip
 CAMPAIGN_POSTS = ["launch/", "pause/", "resume/", "cancel/"]
 
 
@@ -49,7 +51,7 @@ def test_a_strangers_campaign(desk: Desk, other: Desk) -> None:
 def test_lists_show_ones_own_only(desk: Desk, other: Desk) -> None:
     other.campaign(2, name="Secret sale")
     other.session("Secret number")
-    for page in ("", "sessions/", "campaigns/", "contacts/", "send-campaign/", "gateway/"):
+    for page in ("", "sessions/", "campaigns/", "contacts/", "send-campaign/", "gateway/", "analytics/"):
         assert "Secret" not in desk.client.get(f"/whatsappapi/{page}").text
 
 

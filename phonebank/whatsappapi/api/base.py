@@ -21,8 +21,10 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from phonebank.accounts.models import User
 from phonebank.whatsappapi.api import idempotency, paging
 from phonebank.whatsappapi.api.errors import not_text, too_large
+from phonebank.whatsappapi.services.senders import note_missing
 
 M = TypeVar("M", bound=Model)
 
@@ -55,7 +57,7 @@ def _wrong_type(field: serializers.Field, value: Any) -> Any:
     if isinstance(field, serializers.IntegerField):
         is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         return None if is_whole and not isinstance(value, bool) else ["A whole number."]
-    if isinstance(field, serializers.BaseSerializer) or isinstance(value, str):
+    if isinstance(field, serializers.BaseSerializer | serializers.FileField) or isinstance(value, str):
         return None
     return ["A text in quotation marks."]
 
@@ -101,6 +103,7 @@ class ApiViewSet(viewsets.GenericViewSet):
     error_statuses: Mapping[str, int] = {}
     is_list = False
     max_bytes: int = 256 * 1024
+    is_upload = False  # its body goes to a file, not into memory
     queries: Mapping[str, frozenset[str]] = {}
     _answer: Any = None
 
@@ -109,14 +112,19 @@ class ApiViewSet(viewsets.GenericViewSet):
             return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        if _length(request) > min(self.max_bytes, settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
+        most = self.max_bytes if self.is_upload else min(self.max_bytes, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+        if _length(request) > most:
             raise too_large()
         super().initial(request, *args, **kwargs)
         if self.action is None:
             return  # not a method of this address
         self._check_query(request)
         if request.method == "POST":
-            self._answer = idempotency.begin(request)
+            self._answer = idempotency.begin(request, self.fingerprint)
+
+    def fingerprint(self, request: Request) -> bytes:
+        """What tells this body from another under the same Idempotency-Key."""
+        return request._request.body
 
     def _check_query(self, request: Request) -> None:
         """A filter that is misspelt or empty would show everything; of one given twice, half of what is asked."""
@@ -205,18 +213,23 @@ def flag(request: Request, name: str, *, default: bool) -> bool:
     return default if text is None else text == "true"
 
 
-def own(rows: QuerySet[M], ids: Iterable[uuid.UUID]) -> list[M]:
-    """The rows of these public ids, in their order, in one query. One that is not there: 404 for all of them."""
+def own(rows: QuerySet[M], ids: Iterable[uuid.UUID], *, actor: User | None = None, into: str = "") -> list[M]:
+    """The rows of these public ids, in their order, in one query. One that is not there: 404 for all of them.
+
+    With `actor`, who named it for `into` (in a body, so that it is no slip of an address), that is recorded.
+    """
     wanted = list(dict.fromkeys(ids))
     found = {row.public_id: row for row in rows.filter(public_id__in=wanted)} if wanted else {}
     if len(found) != len(wanted):
         missing = next(one for one in wanted if one not in found)
+        if actor is not None:
+            note_missing(actor, [missing], into)
         raise NotFound(f"There is no {rows.model._meta.verbose_name} {missing}. Nothing was done.")
     return [found[one] for one in wanted]
 
 
-def own_one(rows: QuerySet[M], id: uuid.UUID) -> M:
-    return own(rows, [id])[0]
+def own_one(rows: QuerySet[M], id: uuid.UUID, *, actor: User | None = None, into: str = "") -> M:
+    return own(rows, [id], actor=actor, into=into)[0]
 
 
 def _length(request: Request) -> int:

@@ -11,8 +11,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from phonebank.whatsappapi.api.base import ApiViewSet, Readable, Strict
-from phonebank.whatsappapi.models import BulkAction, BulkResult
+from phonebank.whatsappapi.api.base import ApiViewSet, Readable, Strict, own
+from phonebank.whatsappapi.models import BulkAction, BulkResult, WaSenderSession
 from phonebank.whatsappapi.services import bulk as service
 
 
@@ -60,6 +60,8 @@ class BulkActions(ApiViewSet, Readable):
     def create(self, request: Request) -> Response:
         """Puts the sessions in line."""
         data = self.read()
+        mine = WaSenderSession.objects.visible_to(request.user)
+        own(mine, data["sessions"], actor=request.user, into="a bulk action")
         made = service.start(
             actor=request.user, verb=data["verb"], public_ids=data["sessions"], at_gateway=data["at_gateway"]
         )

@@ -126,7 +126,8 @@ class Campaigns(ApiViewSet, Readable):
         "remove_session": LaneIn,
     }
     error_statuses = {
-        "surplus": 409, "not_linked": 409, "no_audience": 409, "nobody": 409, "not_ready": 409,
+        "surplus": 409, "not_linked": 409, "switched_off": 409, "key_refused": 409, "no_audience": 409,
+        "nobody": 409, "not_ready": 409,
     }  # fmt: skip
     sorts = {"created_at": "created_at", "name": "name", "state": "state"}
 

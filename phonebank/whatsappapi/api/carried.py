@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound
 
 from phonebank.accounts.models import User
-from phonebank.whatsappapi.api.base import Strict
-from phonebank.whatsappapi.models import MediaKind
+from phonebank.whatsappapi.api.base import Strict, own_one
+from phonebank.whatsappapi.models import MediaFile, MediaKind
+from phonebank.whatsappapi.models.media import REF
 from phonebank.whatsappapi.services import media
 from phonebank.whatsappapi.services.media import Media
 
 
 class MediaIn(Strict):
-    kind = serializers.ChoiceField(MediaKind.choices)
+    file = serializers.UUIDField(required=False, help_text="An uploaded file (media/): either this or `kind` and `url`")
+    kind = serializers.ChoiceField(MediaKind.choices, required=False)
     url = serializers.CharField(
         max_length=2000,
         min_length=1,
         trim_whitespace=False,
-        help_text="https, open to the internet",
+        required=False,
+        help_text="https, open to the internet; or file:<id>, as answers name an uploaded file",
     )
-    name = serializers.CharField(max_length=120, default="", allow_blank=True, help_text="File name, for documents")
+    name = serializers.CharField(max_length=120, required=False, allow_blank=True, help_text="File name, for documents")
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        if "file" in data:
+            if wrong := {name: ["The file says it."] for name in ("kind", "url") if name in data}:
+                raise serializers.ValidationError(wrong, "either_or")
+        elif missing := {name: ["This field is required."] for name in ("kind", "url") if name not in data}:
+            raise serializers.ValidationError(missing, "required")
+        return data
 
 
 class MediaOut(serializers.Serializer):
     kind = serializers.ChoiceField(MediaKind.choices)
-    url = serializers.CharField(help_text="An address, or file:<id> for one that was uploaded on a page")
+    url = serializers.CharField(help_text="An address, or file:<id> for an uploaded file")
     name = serializers.CharField()
 
 
@@ -44,5 +57,16 @@ class MediaField(serializers.Field):
 
 
 def read_media(actor: User, data: dict[str, Any] | None) -> Media | None:
-    """The media of a checked body."""
-    return media.read(actor=actor, **data) if data else None
+    """The media of a checked body. A file that is not there, or another person's: 404."""
+    if not data:
+        return None
+    file, url = data.get("file"), data.get("url", "")
+    if file is None and url.startswith(REF):
+        try:
+            file = uuid.UUID(url.removeprefix(REF))
+        except ValueError:
+            raise NotFound("There is no such file. Nothing was done.") from None
+    if file is None:
+        return media.read(actor=actor, kind=data["kind"], url=url, name=data.get("name", ""))
+    row = own_one(MediaFile.objects.visible_to(actor).defer("content"), file)
+    return media.read(actor=actor, kind=data.get("kind", row.kind), url=row.ref, name=data.get("name", ""))

@@ -86,4 +86,5 @@ class Groups(ApiViewSet, Readable):
         return Response(status=204)
 
     def _members(self, ids: list[uuid.UUID]) -> list[WaSenderSession]:
-        return own(WaSenderSession.objects.visible_to(self.request.user), ids)
+        user = self.request.user
+        return own(WaSenderSession.objects.visible_to(user), ids, actor=user, into="a group")

@@ -7,6 +7,7 @@ to nothing (400, 401, 403, 404, 405, 406, 413, 415, 429) frees the key; every ot
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -37,7 +38,7 @@ class AnsweredBefore(APIException):
         self.response = response
 
 
-def begin(request: Request) -> ApiAnswer | None:
+def begin(request: Request, fingerprint: Callable[[Request], bytes]) -> ApiAnswer | None:
     """Takes the request's key, if it has one. Raises AnsweredBefore, or a Problem when it may not go on."""
     key = request.headers.get(HEADER)
     if key is None:
@@ -45,7 +46,7 @@ def begin(request: Request) -> ApiAnswer | None:
     if not re.fullmatch(PATTERN, key):
         raise ValidationError({HEADER: ["One to 255 visible ASCII characters."]})
     mine = {"user": request.user, "key": _hash("key", key.encode())}
-    body = _hash("request", f"{request.method} {request.get_full_path()}\n".encode() + request._request.body)
+    body = _hash("request", f"{request.method} {request.get_full_path()}\n".encode() + fingerprint(request))
     ApiAnswer.objects.expired().filter(**mine).delete()
     try:
         with transaction.atomic():

@@ -124,7 +124,7 @@ class Messages(ApiViewSet, Readable):
                 raise Problem(422, "either_or", f"Name a {one} or a {other}, not both. Nothing was sent.", other)
         if "phone" not in data and "contact" not in data:
             raise Problem(422, "nobody", "Say to whom: a phone or a contact. Nothing was sent.", "phone")
-        sessions, groups = WaSenderSession.objects.visible_to(user), SessionGroup.objects.visible_to(user)
+        sender = self._sender(data)
         with transaction.atomic():
             message = send_single(
                 actor=user,
@@ -132,11 +132,20 @@ class Messages(ApiViewSet, Readable):
                 body=data["body"],
                 phone=data.get("phone", ""),
                 contact=own_one(Contact.objects.visible_to(user), data["contact"]) if "contact" in data else None,
-                wa_session=own_one(sessions, data["session"]) if "session" in data else None,
-                group=own_one(groups, data["group"]) if "group" in data else None,
+                **sender,
                 media=read_media(user, data.get("media")),
             )
             made = ApiMessage.objects.create(user=user, message=message)
         response = self.show(self.rows().get(pk=made.pk), 201)
         response["Location"] = reverse("api:messages-detail", args=[made.pk])
         return response
+
+    def _sender(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Outside of the transaction: what is recorded of a refusal stays."""
+        user = self.request.user
+        noted = {"actor": user, "into": "a message"}
+        if "session" in data:
+            return {"wa_session": own_one(WaSenderSession.objects.visible_to(user), data["session"], **noted)}
+        if "group" in data:
+            return {"group": own_one(SessionGroup.objects.visible_to(user), data["group"], **noted)}
+        return {}

@@ -11,7 +11,7 @@ from phonebank.whatsappapi.api import idempotency
 from phonebank.whatsappapi.api.errors import Errors
 
 BODY = {"400": "The body or a parameter is not what this description says",
-        "413": "The body is too large", "415": "The body is not JSON"}  # fmt: skip
+        "413": "The body is too large", "415": "The body is of a type that is not read here"}  # fmt: skip
 ALWAYS = {"401": "Nobody is logged in, or the token is wrong", "405": "Not a method of this address",
           "406": "There is no answer of the type asked for", "422": "A rule forbids it",
           "429": "Too many requests this minute: see Retry-After"}  # fmt: skip

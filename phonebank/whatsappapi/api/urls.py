@@ -5,14 +5,17 @@ from __future__ import annotations
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
+from phonebank.whatsappapi.api.analytics import Analytics
 from phonebank.whatsappapi.api.bulk import BulkActions
 from phonebank.whatsappapi.api.campaigns import Campaigns
 from phonebank.whatsappapi.api.contacts import Contacts, Lists, Suppressions
 from phonebank.whatsappapi.api.docs import Docs, Schema
 from phonebank.whatsappapi.api.groups import Groups
 from phonebank.whatsappapi.api.handler import NoSuchAddress
+from phonebank.whatsappapi.api.media import MediaFiles
 from phonebank.whatsappapi.api.messages import Messages
 from phonebank.whatsappapi.api.replies import Conversations, Replies
+from phonebank.whatsappapi.api.session_templates import SessionTemplates
 from phonebank.whatsappapi.api.sessions import Accounts, Sessions
 from phonebank.whatsappapi.api.templates import Templates
 
@@ -29,10 +32,14 @@ router.register("messages", Messages, "messages")
 router.register("replies", Replies, "replies")
 router.register("conversations", Conversations, "conversations")
 router.register("templates", Templates, "templates")
+router.register("session-templates", SessionTemplates, "session-templates")
+router.register("media", MediaFiles, "media")
 
 app_name = "api"
 urlpatterns = [
     *router.urls,
+    path("analytics/days/", Analytics.as_view({"get": "report"}), name="analytics-days"),
+    path("analytics/sessions/", Analytics.as_view({"get": "sessions"}), name="analytics-sessions"),
     path("schema/", Schema.as_view(), name="schema"),
     path("docs/", Docs.as_view(), name="docs"),
     re_path("", NoSuchAddress.as_view(), name="no_such_address"),

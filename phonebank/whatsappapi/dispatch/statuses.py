@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
+
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.kinds import kinds_with
 from phonebank.whatsappapi.dispatch.render import body_hash
 from phonebank.whatsappapi.dispatch.sql.reports import EVIDENCE, FAIL, MATCH, MERGE, SKIP_PERSON
+from phonebank.whatsappapi.models import Attempt, SessionQuarter
 
 
 @dataclass(slots=True)
@@ -66,17 +69,26 @@ def merge(cursor: Any, updates: Sequence[Status]) -> set[int]:
             },
         )
         deltas.moves([dict(zip(KEYS, row, strict=True)) for row in cursor.fetchall()])
+        recount([(hit[0].session_id, hit[3]) for hit in hits])
     deltas.write(cursor)
     return set(range(len(updates))) - found.keys()
 
 
-def _match(cursor: Any, updates: Sequence[Status]) -> dict[int, tuple[Any, int]]:
+def _match(cursor: Any, updates: Sequence[Status]) -> dict[int, tuple[Any, int, datetime]]:
     by_id = [(i, u.session_id, u.msg_id) for i, u in enumerate(updates) if u.msg_id is not None]
     by_key = [(i, u.session_id, u.key_id) for i, u in enumerate(updates) if u.msg_id is None and u.key_id]
     columns = {name: [row[i] for row in by_id] for i, name in enumerate(("idx", "session", "msg_id"))}
     columns |= {name: [row[i] for row in by_key] for i, name in enumerate(("k_idx", "k_session", "key_id"))}
     cursor.execute(MATCH, columns)
-    return {i: (attempt, message) for i, attempt, message in cursor.fetchall()}
+    return {i: tuple(hit) for i, *hit in cursor.fetchall()}
+
+
+def recount(changes: Sequence[tuple[int, datetime]]) -> None:
+    """Has what these (session id, moment of sending) count for counted again, once the caller has committed.
+
+    Not sooner: a mark before the change could be served before it. One that gets lost is made up for by a later look.
+    """
+    transaction.on_commit(lambda: SessionQuarter.objects.mark(changes), robust=True)
 
 
 def skip_person(cursor: Any, user_id: int, phone: str, reason: str) -> int:
@@ -95,4 +107,5 @@ def fail(cursor: Any, session_id: int, msg_id: int, reason: str) -> None:
     cursor.execute(FAIL, {"session": session_id, "msg_id": msg_id, "reason": reason})
     deltas = Deltas()
     deltas.moves(dict(zip(KEYS, row, strict=True)) for row in cursor.fetchall())
+    recount(list(Attempt.objects.filter(session=session_id, msg_id=msg_id).values_list("session_id", "started_at")))
     deltas.write(cursor)

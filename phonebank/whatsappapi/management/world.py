@@ -25,7 +25,7 @@ from phonebank.sandbox import DEFAULT_TOKEN
 from phonebank.whatsappapi.management.journey import Sandbox, until
 from phonebank.whatsappapi.management.stage import free_port, wait_for
 from phonebank.whatsappapi.models import Campaign, Contact, ContactList, WaSenderSession
-from phonebank.whatsappapi.services import campaigns, gateways, sessions
+from phonebank.whatsappapi.services import campaigns, gateways, reconnect, sessions
 
 T = TypeVar("T")
 RIG = "phonebank.whatsappapi.management.rig"
@@ -247,6 +247,8 @@ class World:
         ids = [one.pk for one in linked]
         up = WaSenderSession.objects.filter(pk__in=ids, status="connected")
         until("the sessions to be linked", lambda: patient(up.count) == count)
+        for one in linked:  # a drill ends links and brings them back itself
+            reconnect.switch(actor=user, wa_session=one, is_on=False)
         return list(WaSenderSession.objects.filter(pk__in=ids).order_by("pk"))
 
     def people(self, user: User, count: int, name: str = "Drill", first: int = 0) -> tuple[ContactList, list[str]]:

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from phonebank.whatsappapi.models.alerts import (
+    AlertKind,
+    AlertRule,
+    AlertSettings,
+    Channel,
+    Delivery,
+    Digest,
+    Incident,
+)
+from phonebank.whatsappapi.models.analytics import DayZone, OwnerDay, RollUp, SessionDay, SessionMonth, SessionQuarter
 from phonebank.whatsappapi.models.api import ApiAnswer, ApiMessage, ApiUsage
 from phonebank.whatsappapi.models.bulk import BulkAction, BulkResult, SessionDoubt
 from phonebank.whatsappapi.models.campaigns import Campaign, CampaignCount, CampaignSession
@@ -18,9 +28,11 @@ from phonebank.whatsappapi.models.gateways import GatewayAccount
 from phonebank.whatsappapi.models.groups import SessionGroup
 from phonebank.whatsappapi.models.history import SessionEvent
 from phonebank.whatsappapi.models.imports import ContactImport, ImportNumber, ImportPart, ImportRow
+from phonebank.whatsappapi.models.links import HealthNote, PhoneLink, Reconnection
 from phonebank.whatsappapi.models.media import MediaFile, MediaKind, MediaLink
 from phonebank.whatsappapi.models.messages import Attempt, Kind, Message, State
 from phonebank.whatsappapi.models.operations import Alert, Installation
+from phonebank.whatsappapi.models.session_templates import SessionTemplate, TemplatedSession
 from phonebank.whatsappapi.models.sessions import WaSenderSession
 from phonebank.whatsappapi.models.templates import MessageTemplate
 from phonebank.whatsappapi.models.tracking import CallBudget, Sweep, Watch
@@ -29,6 +41,9 @@ from phonebank.whatsappapi.models.workers import WorkerReport
 
 __all__ = [
     "Alert",
+    "AlertKind",
+    "AlertRule",
+    "AlertSettings",
     "ApiAnswer",
     "ApiMessage",
     "ApiUsage",
@@ -39,18 +54,24 @@ __all__ = [
     "Campaign",
     "CampaignCount",
     "CampaignSession",
+    "Channel",
     "ConsentRecord",
     "Contact",
     "ContactImport",
     "ContactList",
     "ContactTag",
     "Conversation",
+    "DayZone",
+    "Delivery",
+    "Digest",
     "DigestKey",
     "GatewayAccount",
+    "HealthNote",
     "ImportNumber",
     "ImportPart",
     "ImportRow",
     "InboundMessage",
+    "Incident",
     "Installation",
     "Kind",
     "MediaFile",
@@ -58,12 +79,21 @@ __all__ = [
     "MediaLink",
     "Message",
     "MessageTemplate",
+    "OwnerDay",
+    "PhoneLink",
+    "Reconnection",
+    "RollUp",
+    "SessionDay",
     "SessionDoubt",
     "SessionEvent",
     "SessionGroup",
+    "SessionMonth",
+    "SessionQuarter",
+    "SessionTemplate",
     "State",
     "Suppression",
     "Sweep",
+    "TemplatedSession",
     "WaSenderSession",
     "Watch",
     "WebhookEvent",

@@ -149,6 +149,10 @@ class Suppression(models.Model):
     note = models.CharField(max_length=200, blank=True, default="")
     words = models.CharField(max_length=500, blank=True, db_default="", default="", help_text="What they wrote")
     digest = models.CharField(max_length=64, blank=True, db_default="", default="")
+    session = models.ForeignKey(
+        "WaSenderSession", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False,
+        help_text="The one they wrote stop to",
+    )  # fmt: skip
     added_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
     lifted_at = models.DateTimeField(null=True, blank=True)
@@ -171,6 +175,9 @@ class Suppression(models.Model):
             models.Index(fields=["user", "digest"], name="suppression_digest", condition=~Q(digest="")),
             models.Index(
                 fields=["user", "id"], name="suppression_review", condition=Q(reason="review", lifted_at=None)
+            ),
+            models.Index(
+                fields=["session", "created_at"], name="suppression_session", condition=Q(session__isnull=False)
             ),
         ]
 

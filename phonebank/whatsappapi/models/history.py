@@ -11,12 +11,14 @@ from phonebank.whatsappapi.models.sessions import WaSenderSession
 
 
 class SessionEvent(models.Model):
-    """A change of status, a rest that the gateway's rate limit asked for, or what a person did. Rows are only added."""
+    """A change of status, a rest that the gateway's rate limit asked for, what a person did, or a try to bring the link
+    back. Rows are only added."""
 
     class Kind(models.TextChoices):
         STATUS = "status"
         RATE_LIMIT = "rate_limit", "rate limit"
         ACTION = "action"
+        RECONNECT = "reconnect"
 
     class Source(models.TextChoices):
         WEBHOOK = "webhook"

@@ -29,7 +29,10 @@ class Installation(models.Model):
 
 
 class Alert(models.Model):
-    """Something a person should look at. One open alert for one cause (`key`)."""
+    """Something a person should look at. One open alert for one cause (`key`, "kind:what").
+
+    Whoever notices writes it (the engine in SQL); services/incidents.py puts those of one cause together.
+    """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="alerts")
     session = models.ForeignKey(WaSenderSession, null=True, on_delete=models.CASCADE, related_name="alerts")
@@ -38,6 +41,7 @@ class Alert(models.Model):
     times = models.IntegerField(default=1)
     created_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True, blank=True)
+    incident = models.ForeignKey("whatsappapi.Incident", null=True, on_delete=models.CASCADE, related_name="alerts")
 
     class Meta:
         constraints = [

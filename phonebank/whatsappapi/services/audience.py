@@ -15,11 +15,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
+from django.utils import timezone
 
 from phonebank.accounts.models import User
+from phonebank.whatsappapi.dispatch.kinds import kinds_with
 from phonebank.whatsappapi.dispatch.sql.audience import named_things, people_of
 from phonebank.whatsappapi.models import Campaign, Contact, ContactList, ContactTag
 from phonebank.whatsappapi.services.errors import ServiceError
@@ -27,6 +30,7 @@ from phonebank.whatsappapi.services.errors import ServiceError
 TESTS = {"is": "is", "is_not": "is not", "contains": "contains", "starts": "begins with"}
 MOST_FILTERS = 5
 MOST_NAMED = 100  # lists, and tags
+LOOKED_AT = 10_000  # people whose earlier messages are counted, at most
 # Why somebody is left out, in the order in which the deal looks.
 REASONS = {
     "stopped": "asked not to be written to",
@@ -61,6 +65,17 @@ SELECT reason, name, phone FROM (
 ) x WHERE n <= %(most)s ORDER BY reason, n
 """
 _LACK = "SELECT @counts FROM who WHERE reason IS NULL"
+# Of every nth of those who get it: how many have had all that the cap allows, as the claim counts it (sql/tick.py).
+_CAPPED = """
+SELECT count(*), count(*) FILTER (WHERE n.today >= %(cap_day)s),
+  count(*) FILTER (WHERE n.lately >= %(cap_month)s AND n.today >= %(cap_day)s IS NOT TRUE)
+FROM (SELECT phone FROM who WHERE reason IS NULL AND id %% %(nth)s = 0) w CROSS JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE a.started_at > %(at)s - interval '1 day') AS today, count(*) AS lately
+  FROM whatsappapi_message y JOIN whatsappapi_attempt a ON a.id = y.attempt
+  WHERE y.user_id = %(user)s AND y.phone = w.phone AND y.kind = ANY(%(counted)s)
+    AND a.started_at > %(at)s - interval '30 days'
+) n
+"""
 _FIRST = "SELECT c.id FROM whatsappapi_contact c @people AND c.user_id = %(user)s ORDER BY c.id LIMIT %(most)s"
 
 
@@ -80,6 +95,22 @@ class Count:
     @property
     def left_out(self) -> int:
         return self.people - self.sendable
+
+
+@dataclass(frozen=True, slots=True)
+class Capped:
+    """Who has had a day's (`day`) or else a month's (`month`) messages when it starts, so that theirs waits.
+
+    `is_rough`: reckoned from a part of a large audience.
+    """
+
+    day: int
+    month: int
+    is_rough: bool
+
+    @property
+    def people(self) -> int:
+        return self.day + self.month
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +212,19 @@ def some_left_out(campaign: Campaign, most: int = 3) -> dict[str, list[tuple[str
     for reason, name, phone in _run(_SOME, campaign.user_id, _effective(campaign), campaign.parent_id, most=most):
         found.setdefault(REASONS[reason], []).append((name, phone))
     return found
+
+
+def capped(campaign: Campaign, sendable: int, now: datetime | None = None) -> Capped:
+    """Whom the frequency cap holds back at the start. However large the audience, some `LOOKED_AT` are looked up."""
+    if not sendable or (campaign.cap_day is None and campaign.cap_month is None):
+        return Capped(0, 0, is_rough=False)
+    at = max(now or timezone.now(), campaign.scheduled_at or datetime.min.replace(tzinfo=UTC))
+    nth = -(-sendable // LOOKED_AT)
+    caps = {"cap_day": campaign.cap_day, "cap_month": campaign.cap_month, "counted": kinds_with("counted")}
+    [row] = _run(_CAPPED, campaign.user_id, _effective(campaign), campaign.parent_id, at=at, nth=nth, **caps)
+    looked, day, month = row
+    day, month = (round(n * sendable / looked) if looked else 0 for n in (day, month))
+    return Capped(day, month, is_rough=nth > 1)
 
 
 def lacking(campaign: Campaign, fields: Iterable[str]) -> dict[str, int]:

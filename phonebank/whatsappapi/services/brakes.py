@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Sum
 from django.utils import timezone
 
 from phonebank.whatsappapi.models import Alert, Campaign
+from phonebank.whatsappapi.models.messages import RANKS
 from phonebank.whatsappapi.services.campaigns import pause
 from phonebank.whatsappapi.services.errors import ServiceError
 
@@ -19,23 +23,40 @@ OPT_OUTS = 0.03
 FAILURES = 0.10
 LOST = 1  # sessions that may be lost within an hour before a campaign pauses
 EVERY = 5.0  # seconds
+COUNTED = 20_000  # messages since a resume that are counted one by one
 
-# The last messages of a campaign since it was started or resumed: how many, refused or failed (numbers that are not on
-# WhatsApp apart: they say something about the list, not about the sender), and answered by STOP.
-RATES = """
-SELECT count(*), count(*) FILTER (WHERE x.state = 'failed' AND x.reason <> 'This number is not on WhatsApp'),
-  count(*) FILTER (WHERE EXISTS (
-    SELECT 1 FROM whatsappapi_suppression p
-    WHERE p.user_id = x.user_id AND p.phone = x.phone AND p.reason = 'stop' AND p.created_at > x.started_at))
+# The last messages of a campaign since it was started or resumed: how many, how many failed, and of these how many
+# numbers are not on WhatsApp (they say something about the list, not about the sender). Of many sessions a few each.
+LATEST = """
+SELECT count(*), count(*) FILTER (WHERE x.state = 'failed'),
+  count(*) FILTER (WHERE x.state = 'failed' AND x.reason = 'This number is not on WhatsApp')
 FROM (
-  SELECT m.state, m.reason, m.user_id, m.phone, a.started_at
-  FROM whatsappapi_campaignsession l CROSS JOIN LATERAL (
-    SELECT a.* FROM whatsappapi_attempt a JOIN whatsappapi_message m ON m.id = a.message_id AND m.attempt = a.id
+  SELECT a.state, a.reason FROM (
+    SELECT session_id, campaign_id, count(*) OVER () AS k FROM whatsappapi_campaignsession
+    WHERE campaign_id = %(campaign)s
+  ) l CROSS JOIN LATERAL (
+    SELECT a.started_at, m.state, m.reason
+    FROM whatsappapi_attempt a JOIN whatsappapi_message m ON m.id = a.message_id AND m.attempt = a.id
     WHERE a.session_id = l.session_id AND a.started_at > %(since)s AND a.finished_at IS NOT NULL
       AND m.campaign_id = l.campaign_id
-    ORDER BY a.started_at DESC LIMIT %(last)s
-  ) a JOIN whatsappapi_message m ON m.id = a.message_id
-  WHERE l.campaign_id = %(campaign)s ORDER BY a.started_at DESC LIMIT %(last)s
+    ORDER BY a.started_at DESC LIMIT greatest(10, least(%(last)s, 25 * %(last)s / l.k))
+  ) a ORDER BY a.started_at DESC LIMIT %(last)s
+) x
+"""
+# Who answered STOP to a message that left since then.
+STOPPED = """
+SELECT count(*) FROM whatsappapi_suppression p
+JOIN whatsappapi_message m ON m.campaign_id = %(campaign)s AND m.phone = p.phone
+JOIN whatsappapi_attempt a ON a.id = m.attempt AND a.started_at > %(since)s
+WHERE p.user_id = %(user)s AND p.reason = 'stop' AND p.created_at > %(since)s AND p.created_at > a.started_at
+"""
+SENT = """
+SELECT count(*) FROM (
+  SELECT 1 FROM whatsappapi_campaignsession l CROSS JOIN LATERAL (
+    SELECT 1 FROM whatsappapi_attempt a JOIN whatsappapi_message m ON m.id = a.message_id AND m.attempt = a.id
+    WHERE a.session_id = l.session_id AND a.started_at > %(since)s AND a.outcome = 'accepted'
+      AND m.campaign_id = l.campaign_id LIMIT %(most)s
+  ) a WHERE l.campaign_id = %(campaign)s LIMIT %(most)s
 ) x
 """
 # Logged out, expired or refused by the gateway; not a link that dropped.
@@ -48,6 +69,52 @@ WHERE l.campaign_id = %(campaign)s AND l.is_active AND s.deleted_at IS NULL AND 
     SELECT 1 FROM whatsappapi_attempt a
     WHERE a.session_id = s.id AND a.started_at > %(since)s AND a.http_status IN (401, 402, 403)))
 """
+
+# What it is about, and what to do when it has paused a campaign.
+LABELS = {
+    "lost": ("Sessions lost within an hour",
+             "Open these sessions and see what they say; link them, or take them out and add others."),
+    "stopped": ("Asked not to be written to",
+                "Look at whom you write to, and at what the message says. Who asked stays out in any case."),
+    "failed": ("Failed for good", "Look at the failed ones and what they say."),
+}  # fmt: skip
+AGAIN = "When you resume it, the count begins anew."
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A brake: `n` of `of` against `limit`, a share; or `n` alone against a number. `reason`: why it stops, if so."""
+
+    key: str
+    n: int
+    of: int
+    limit: float
+    words: str
+    reason: str
+
+    @property
+    def label(self) -> str:
+        return LABELS[self.key][0]
+
+    @property
+    def advice(self) -> str:
+        return f"{LABELS[self.key][1]} {AGAIN}"
+
+    @property
+    def bound(self) -> str:
+        """Where it stops the campaign."""
+        return f"pauses over {100 * self.limit:.0f} %" if self.limit < 1 else f"pauses at {self.limit:.0f}"
+
+    @property
+    def width(self) -> str:
+        """Of its bar, in per cent; the limit is in the middle."""
+        share = self.n / self.of if self.of else 0 if self.limit < 1 else self.n
+        return f"{min(100.0, 50 * share / self.limit):.2f}"
+
+    @property
+    def fill(self) -> str:
+        return "fill-red" if self.reason else "fill-yellow" if float(self.width) > 25 else "fill-accent"
+
 
 _next = 0.0
 
@@ -80,24 +147,57 @@ def check(campaign: Campaign) -> bool:
     return True
 
 
-def _reason(campaign: Campaign) -> str | None:
+def gauges(campaign: Campaign) -> list[Gauge]:
+    """How near each brake is, from the start or the last resume on. Paused, as it stood then and came to stand."""
     now = timezone.now()
     begun = campaign.resumed_at or campaign.started_at or campaign.created_at
+    # What paused it stays in sight.
+    hour = begun if campaign.state == Campaign.State.PAUSED else max(begun, now - timedelta(hours=1))
+    named = {"campaign": campaign.pk, "user": campaign.user_id, "since": begun, "last": LAST, "most": COUNTED}
     with connection.cursor() as cursor:
-        cursor.execute(GONE, {"campaign": campaign.pk, "since": max(begun, now - timedelta(hours=1))})
+        cursor.execute(GONE, {"campaign": campaign.pk, "since": hour})
         gone = cursor.fetchone()[0] or []
-        if len(gone) > LOST:
-            return f"{_names(gone)} were lost within an hour. See why before others follow."
-        since = max(begun, now - timedelta(days=7))
-        cursor.execute(RATES, {"campaign": campaign.pk, "since": since, "last": LAST})
-        sent, failed, stopped = cursor.fetchone()
-    if sent < LEAST:
+        cursor.execute(LATEST, named | {"since": max(begun, now - timedelta(days=7))})
+        last, failed, unknown = cursor.fetchone()
+        cursor.execute(STOPPED, named)
+        [stopped] = cursor.fetchone()
+        sent = _sent(campaign, cursor, named)
+    failed -= unknown
+    words = f"{failed:,} of the last {last:,}"
+    return [
+        Gauge("lost", len(gone), 0, LOST + 1, ", ".join(gone[:5]) or "none",
+              f"{_names(gone)} were lost within an hour. See why before others follow." if len(gone) > LOST else ""),
+        Gauge("stopped", stopped, sent, OPT_OUTS, f"{stopped:,} of {sent:,}",
+              f"{stopped:,} of {sent:,} people asked not to be written to."
+              if sent >= LEAST and stopped > OPT_OUTS * sent else ""),
+        Gauge("failed", failed, last, FAILURES,
+              f"{words}; {unknown:,} more not on WhatsApp" if unknown else words,
+              f"{words} messages failed." if last >= LEAST and failed > FAILURES * last else ""),
+    ]  # fmt: skip
+
+
+def _sent(campaign: Campaign, cursor: Any, named: dict[str, Any]) -> int:
+    """Messages since the start, or since it was resumed where these are few enough to be counted."""
+    words = ("accepted", *dict.fromkeys(RANKS.values()))
+    total = campaign.counts.filter(state__in=words).aggregate(n=Sum("n"))["n"] or 0
+    if campaign.resumed_at is None:
+        return total
+    cursor.execute(SENT, named)
+    [since] = cursor.fetchone()
+    return since if since < COUNTED else total
+
+
+def pulled(campaign: Campaign) -> Gauge | None:
+    """The brake that paused it, by the reason that it gave; its numbers are not looked up."""
+    if campaign.state != Campaign.State.PAUSED:
         return None
-    if stopped > OPT_OUTS * sent:
-        return f"{stopped} of the last {sent} people asked not to be written to."
-    if failed > FAILURES * sent:
-        return f"{failed} of the last {sent} messages failed."
-    return None
+    marks = {"were lost within an hour": "lost", "people asked not to be": "stopped", "messages failed": "failed"}
+    key = next((key for words, key in marks.items() if words in campaign.pause_reason), None)
+    return Gauge(key, 0, 0, 1, "", campaign.pause_reason) if key else None
+
+
+def _reason(campaign: Campaign) -> str | None:
+    return next((one.reason for one in gauges(campaign) if one.reason), None)
 
 
 def _names(names: list[str]) -> str:

@@ -19,7 +19,7 @@ from phonebank.audit.models import record
 from phonebank.gateways.errors import Throttled, Unreachable
 from phonebank.whatsappapi.dispatch import budget
 from phonebank.whatsappapi.models import BulkAction, BulkResult, WaSenderSession
-from phonebank.whatsappapi.services import sessions
+from phonebank.whatsappapi.services import reconnect, sessions
 from phonebank.whatsappapi.services.errors import ServiceError
 
 log = logging.getLogger(__name__)
@@ -164,6 +164,7 @@ def _turn(action: BulkAction, result: BulkResult) -> tuple[str, str] | _Wait:
     if action.verb == Verb.CONNECT and row.status == Status.CONNECTED:
         return Outcome.SKIPPED, "It was connected already."
     if action.verb == Verb.DISCONNECT and row.status in DOWN:
+        reconnect.ended(row)  # nor shall it be, by itself
         return Outcome.SKIPPED, "It was not connected."
     key, calls = budget.account_key(row.account_id), CALLS[Verb(action.verb)]
     gap = 0.0 if row.account.is_sandbox else calls * CALL_GAP

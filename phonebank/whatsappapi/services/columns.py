@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring as quoted
 
 from phonebank.whatsappapi.services.csv_files import FileProblem, plain
 from phonebank.whatsappapi.services.phones import time_zone_of, to_e164
@@ -36,7 +36,6 @@ ALIASES = {what: tuple(map(plain, names.split())) for what, names in _ALIASES.it
 KNOWN = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
 # Line, phone, name, attributes as JSON, time zone, source of consent.
 Person = tuple[int, str, str, str, str, str]
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 _NO = frozenset({"no", "n", "false", "0", "nein", "non", "nao", "não", "нет", "nie", "hayır", "لا", "否", "いいえ"})
 _YES = frozenset(
     {"yes", "y", "true", "1", "x", "ok", "si", "sí", "sì", "ja", "oui", "sim", "да", "tak", "evet", "نعم", "是"}
@@ -56,8 +55,9 @@ class Layout:
 
     @property
     def attributes(self) -> dict[int, str]:
+        """Places of merge tags, and their names as JSON writes them."""
         taken = {self.phone, self.name, self.consent}
-        return {i: name[:60] for i, name in enumerate(self.headers) if name and i not in taken}
+        return {i: quoted(name[:60]) for i, name in enumerate(self.headers) if name and i not in taken}
 
 
 def find_columns(headers: Sequence[str]) -> dict[str, int | None]:
@@ -95,25 +95,29 @@ def refuse_twins(headers: Sequence[str]) -> None:
 def read_row(line: int, cells: list[str], layout: Layout, attributes: Mapping[int, str]) -> Person:
     """`attributes` is the layout's. Raises ValueError with a sentence for the person whose file it is."""
     width = len(layout.headers)
-    if any(cell.strip() for cell in cells[width:]):
-        raise ValueError("This line has more cells than the first one.")
-    cells = [cell.strip() for cell in cells[:width]] + [""] * (width - len(cells))
-    if any(len(cell) > VALUE_MAX for cell in cells):
+    cells = [cell.strip() for cell in cells]
+    if len(cells) != width:
+        if any(cells[width:]):
+            raise ValueError("This line has more cells than the first one.")
+        cells = cells[:width] + [""] * (width - len(cells))
+    if max(map(len, cells)) > VALUE_MAX:
         raise ValueError(f"A cell has more than {VALUE_MAX} characters.")
     phone = to_e164(cells[layout.phone], layout.country)
     name = cells[layout.name] if layout.name is not None else ""
     if len(name) > NAME_MAX:
         raise ValueError(f"The name has more than {NAME_MAX} characters.")
     source = _source(cells[layout.consent] if layout.consent is not None else "", layout.consent_source)
-    values = {header: cells[i] for i, header in attributes.items() if cells[i]}
-    return line, phone, name, _encode(values), time_zone_of(phone), source
+    values = ", ".join([f"{tag}: {quoted(cells[i])}" for i, tag in attributes.items() if cells[i]])
+    return line, phone, name, f"{{{values}}}", time_zone_of(phone), source
 
 
 def _source(cell: str, consent_source: str) -> str:
     """How this person agreed; empty when the row says that they did not, or nothing says that they did."""
+    if not cell:
+        return consent_source
     word = cell.casefold()
     if word in _NO:
         return ""
-    if not cell or (word in _YES and consent_source):
+    if word in _YES and consent_source:
         return consent_source
     return f"consent column of the file: {cell}"[:SOURCE_MAX] if word in _YES else cell[:SOURCE_MAX]

@@ -130,6 +130,7 @@ def _store(
         people_of = {"user": actor.pk, "actor": actor.pk, "list": contact_list.pk, "tags": []}
         cursor.execute(sql.WRITE, people_of | {"hash": file_hash, "wording": ""})
         report.valid, report.new, unknown, refused = cursor.fetchone()
+        cursor.execute(sql.UNSTAGE)
     report.no_consent, report.suppressed = len(unknown), len(refused)
     report.updated = report.valid - report.new
     report.duplicate = report.total - report.invalid - report.erased - report.valid

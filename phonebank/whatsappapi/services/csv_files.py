@@ -22,6 +22,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_LOCKED = "EncryptedPackage".encode("utf-16-le")  # in the container that spreadsheets put an encrypted workbook into
 _MANY_HIGH = re.compile(rb"[\xc0-\xff]{4}")  # four accented letters in a row: not a Western code page
 _GUESSED = [
     "cp1251", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "koi8_r", "iso8859_2",
@@ -114,7 +115,7 @@ def _rows(reader: Iterator[list[str]], skipped: int) -> Iterator[tuple[int, list
     read = 0
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if any(map(str.strip, cells)):
                 read += 1
                 if read > ROWS_MAX + 1:
                     raise FileProblem(f"The file has more than {ROWS_MAX:,} rows. Split it into several.")
@@ -140,6 +141,8 @@ def _encoding(file: BinaryIO, may_guess: bool) -> str:
     sample = file.read(SAMPLE)
     if all(not block.strip(b"\x00\t\r\n ") for block in _blocks(file)):
         raise FileProblem("The file is empty.")
+    if sample.startswith(b"\xd0\xcf\x11\xe0") and any(_LOCKED in block for block in _blocks(file)):
+        raise FileProblem("The workbook is locked by a password. Save it without one.")
     if sample.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise FileProblem("This is a spreadsheet, not a CSV file. Open it and save it as “CSV UTF-8”.")
     for mark, encoding in _BOMS:

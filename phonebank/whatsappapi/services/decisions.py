@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 
 from django.db import connection, transaction
+from django.utils import timezone
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.dispatch.counts import Deltas
-from phonebank.whatsappapi.dispatch.sql.decide import DECIDE
+from phonebank.whatsappapi.dispatch.sql.decide import ASSUMED, DECIDE
 from phonebank.whatsappapi.dispatch.statuses import KEYS
 from phonebank.whatsappapi.dispatch.tend import reopen
-from phonebank.whatsappapi.models import Campaign
+from phonebank.whatsappapi.models import Attempt, Campaign, Kind, Message, SessionQuarter, State, WaSenderSession
 from phonebank.whatsappapi.services.errors import ServiceError
 
 MOST = 10_000  # rows in one transaction
+AGAIN = (Kind.REPLY, Kind.TRANSACTIONAL)  # a test is made anew, and an opt-out is confirmed once
 
 
 def assume_sent(*, actor: User, campaign: Campaign, messages: Sequence[int] | None = None) -> int:
@@ -31,6 +34,28 @@ def send_again(*, actor: User, campaign: Campaign, messages: Sequence[int] | Non
     if campaign.state in (Campaign.State.CANCELLED, Campaign.State.EXPIRED):
         raise ServiceError("This campaign has ended for good; nothing more is sent in it.", code="wrong_state")
     return _decide(actor, campaign, messages, again=True)
+
+
+def decide_single(*, actor: User, session: WaSenderSession, attempt: uuid.UUID, again: bool) -> Message:
+    """The same of a single message, named by its attempt: counted as sent, or put into the queue once more.
+
+    Again only what still means something a day later (`AGAIN`); the claim looks at the rules once more.
+    """
+    with transaction.atomic():
+        mine = Message.objects.select_for_update(no_key=True).filter(user=actor, campaign=None, attempt=attempt)
+        row = mine.filter(session=session).first()
+        if row is None:
+            raise ServiceError("There is no such message.", code="not_found")
+        if row.state != State.UNCERTAIN or (again and row.kind not in AGAIN):
+            raise ServiceError("This is decided already. Nothing was changed.", code="wrong_state")
+        if again:
+            row.state, row.reason, row.attempt, row.retry_at = State.QUEUED, "", None, timezone.now()
+        else:
+            row.state, row.reason = State.ACCEPTED, ASSUMED
+        row.save(update_fields=["state", "reason", "attempt", "retry_at"])
+        record(actor=actor, verb="message.send_again" if again else "message.assume_sent", target=row, kind=row.kind)
+    SessionQuarter.objects.mark(Attempt.objects.filter(pk=attempt).values_list("session_id", "started_at"))
+    return row
 
 
 def _decide(actor: User, campaign: Campaign, messages: Sequence[int] | None, *, again: bool) -> int:
@@ -52,4 +77,5 @@ def _decide(actor: User, campaign: Campaign, messages: Sequence[int] | None, *, 
                 record(actor=actor, verb=verb, target=campaign, people=n)
         total += n
         if n < MOST:
+            SessionQuarter.objects.mark_unclear(campaign.pk)
             return total

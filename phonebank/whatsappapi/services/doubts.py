@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 
 from phonebank.whatsappapi.services.optout import MOST_WORDS, is_start, is_stop
-from phonebank.whatsappapi.services.optout_words import LANGUAGES, is_unspaced, normalise
+from phonebank.whatsappapi.services.optout_rules import smells
+from phonebank.whatsappapi.services.optout_spelling import spelled
+from phonebank.whatsappapi.services.optout_vetoes import is_about_else
+from phonebank.whatsappapi.services.optout_words import HARMLESS, LANGUAGES, is_unspaced, normalise
 
 # Words and beginnings of words, by language; each is about being written to, or angry about it.
 _DOUBTS = (
@@ -80,6 +83,16 @@ def is_doubtful(text: str) -> bool:
     words = message.split()
     if not words or len(words) > MOST_WORDS or is_stop(text) or is_start(text):
         return False
-    if _MAYBE.search(f" {message}") or (is_unspaced(message) and _MAYBE_UNSPACED.search(message)):
+    plain = spelled(message)
+    is_elsewhere = is_about_else(plain, is_clear=False)
+    if (not is_elsewhere and _MAYBE.search(f" {message}")) or (
+        is_unspaced(message) and _MAYBE_UNSPACED.search(message)
+    ):
         return True
-    return len(words) <= SHORT and words[-1] in _STRONG and words[-1] != words[0]
+    if not is_elsewhere and smells(plain):
+        return True
+    if words[0] in _STRONG and "?" in text and not HARMLESS.match(message):  # "Stop who is this?"
+        return True
+    if len(words) > SHORT or words[-1] not in _STRONG or words[-1] == words[0]:
+        return False
+    return words[-2] not in ("non", "нон")

@@ -102,10 +102,11 @@ def save(
     return row
 
 
-def delete_draft(*, actor: User, campaign: Campaign) -> None:
-    """Throws a draft away. Nothing of it was ever sent."""
+def delete_draft(*, actor: User, campaign: Campaign, version: int | None = None) -> None:
+    """Throws a draft away. Nothing of it was ever sent. `version`: the one that was seen; Conflict if it is no more."""
     with transaction.atomic():
         row = lock(actor, campaign)
+        check_version(row, version)
         record(actor=actor, verb="campaign.discarded", target=row)
         row.delete()
 

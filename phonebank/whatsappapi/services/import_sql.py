@@ -6,6 +6,7 @@ STAGE = """
 CREATE TEMPORARY TABLE import_row (line bigint, phone text, name text, attributes jsonb, time_zone text, source text)
 ON COMMIT DROP
 """
+UNSTAGE = "DROP TABLE import_person, import_row"  # the caller's transaction may import again
 STAGED = "COPY import_row (line, phone, name, attributes, time_zone, source) FROM STDIN"
 
 # The first row of each number. A refusal counts for the consent of who is new; one under review has not refused yet.

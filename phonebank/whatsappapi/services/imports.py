@@ -35,6 +35,7 @@ from phonebank.whatsappapi.services.csv_files import FileProblem, Table, open_ta
 from phonebank.whatsappapi.services.erasure import erased_numbers
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.import_report import Reject, write_report
+from phonebank.whatsappapi.services.import_twins import refuse_stale, refuse_to_race
 from phonebank.whatsappapi.services.suppressions import one_at_a_time, skip_listed
 
 logger = logging.getLogger(__name__)
@@ -114,11 +115,14 @@ def configure(
         raise _wrong_state(job)
 
 
-def start(*, actor: User, job: ContactImport, is_dry_run: bool) -> None:
-    """Imports in the background, or only counts what an import would do."""
+def start(*, actor: User, job: ContactImport, is_dry_run: bool, seen: str = "") -> None:
+    """Imports in the background, or only counts what an import would do. `seen`: the check that was agreed to."""
     if job.columns.get("phone") is None:
         raise ServiceError("Choose the column that holds the phone numbers.", code="columns")
     with transaction.atomic():
+        refuse_stale(job, seen)
+        if not is_dry_run:
+            refuse_to_race(job)
         fresh: dict[str, Any] = dict.fromkeys((*_COUNTS, "cursor"), 0)
         changed = ContactImport.objects.filter(pk=job.pk, user=actor, state__in=(State.DRAFT, State.CHECKED)).update(
             **fresh, state=State.WAITING, is_dry_run=is_dry_run, error="", started_at=None, finished_at=None

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Q
 
 from phonebank.accounts.models import User
 from phonebank.gateways.webhooks import Inbound
-from phonebank.whatsappapi.models import InboundMessage, WaSenderSession
+from phonebank.whatsappapi.models import InboundMessage, SessionQuarter, WaSenderSession
 from phonebank.whatsappapi.services import optout
 from phonebank.whatsappapi.services.doubts import is_doubtful
 
@@ -158,6 +159,8 @@ def store(cursor: Any, letters: Sequence[Letter]) -> None:
         cursor.execute(_TOUCH, _columns(list(last.values()), "contact", "session", "lid"))
     names = ("user", "session", "contact", "key_id", "phone", "lid", "name", "text", "media", "sent_at")
     cursor.execute(_INSERT, _columns(letters, *names))
+    answers = [(letter.user, letter.session, letter.phone) for letter in letters]
+    transaction.on_commit(lambda: SessionQuarter.objects.mark_answers(answers), robust=True)
     _tell(cursor, cursor.fetchall())
     both = [letter for letter in letters if letter.phone and letter.lid]
     if both:

@@ -41,6 +41,7 @@ MB = 1024 * 1024
 LIMITS = {MediaKind.IMAGE: 5 * MB, MediaKind.VIDEO: 16 * MB, MediaKind.AUDIO: 16 * MB, MediaKind.DOCUMENT: 25 * MB}
 ROOM = 500 * MB  # bytes of one user
 LONGEST = 4096  # characters of a text (contract 10)
+SNIFFED = 1024  # bytes that tell what a file is
 FRESH = timedelta(hours=20)  # of the gateway's 24
 _PRIVATE = (".local", ".localhost", ".internal", ".lan", ".home", ".test", ".invalid", ".example", ".arpa", ".onion")
 _TOP = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
@@ -120,11 +121,23 @@ def check_url(*, kind: str, url: str, name: str = "") -> Media:
 
 
 def store_upload(*, actor: User, kind: str, name: str, file: IO[bytes]) -> Media:
+    """As `keep_file`, for a message to carry."""
+    row = keep_file(actor=actor, kind=_kind(kind), name=name, file=file)
+    return Media(row.kind, row.ref, _name(name) or row.name)
+
+
+def keep_file(*, actor: User, kind: str, name: str, file: IO[bytes]) -> MediaFile:
     """Keeps a file of one of the known formats, told by its content, and gives it to the gateways of the owner.
 
-    A gateway that is not there is asked again by `keep_links`; one that refuses the file refuses it for good.
+    `kind` is what it must be; empty: whatever its content is. A gateway that is not there is asked again by
+    `keep_links`; one that refuses the file refuses it for good.
     """
-    kind, name = _kind(kind), _name(name)
+    name = _name(name)
+    if not kind:
+        kind, _ = sniff(file.read(SNIFFED), name)
+        file.seek(0)
+        if not kind:
+            raise _refused(f"This file is none of these: {', '.join(FORMATS.values())}.")
     content = file.read(LIMITS[kind] + 1)
     if len(content) > LIMITS[kind]:
         what = MediaKind(kind).label.lower()
@@ -144,7 +157,7 @@ def store_upload(*, actor: User, kind: str, name: str, file: IO[bytes]) -> Media
         raise _refused(f"WaSender does not take this file: {error.detail or error.user_message}") from None
     except GatewayError as error:
         log.warning("A file could not be uploaded yet: %s", error)
-    return Media(kind, row.ref, name or row.name)
+    return row
 
 
 def sniff(content: bytes, name: str = "") -> tuple[str, str]:

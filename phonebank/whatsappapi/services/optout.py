@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
@@ -13,18 +13,25 @@ from django.utils import timezone
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.gateways.errors import GatewayError
-from phonebank.whatsappapi.dispatch.statuses import skip_person
+from phonebank.whatsappapi.dispatch.statuses import recount, skip_person
 from phonebank.whatsappapi.models import ConsentRecord, Contact, Kind, Message, State, Suppression, WaSenderSession
 from phonebank.whatsappapi.services.erasure import digest_of
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.gateways import client_call
 from phonebank.whatsappapi.services.optout_patterns import refusal_language
+from phonebank.whatsappapi.services.optout_rules import APART, sentence_language
+from phonebank.whatsappapi.services.optout_spelling import spelled
+from phonebank.whatsappapi.services.optout_vetoes import is_about_else
 from phonebank.whatsappapi.services.optout_words import ENGLISH, HARMLESS, LANGUAGES, POLITE, is_unspaced, normalise
 from phonebank.whatsappapi.services.suppressions import SKIP_REASON, one_at_a_time
 
 logger = logging.getLogger(__name__)
 
 MOST_WORDS = 60  # a longer message is a letter, and no keyword speaks for it
+_NEGATED = re.compile(r"\b(?:dont|don t|do not|never)$")  # "Please don't unsubscribe me"
+_QUESTION = re.compile(r"[^.!?؟？\n]*[?؟？]+")
+_CLAUSE = re.compile(r"[.,;:!\n،。，！]+")
+_SENTENCE = re.compile(r"([^.!?\n]*)([.!?\n]?)(.*)", re.DOTALL)  # the first, its mark, the rest
 
 
 def is_stop(text: str) -> bool:
@@ -38,9 +45,15 @@ def is_start(text: str) -> bool:
     return message in _START or _bare(message) in _START
 
 
+@lru_cache(maxsize=16)  # whoever asks for doubts asks twice
 def stop_language(text: str) -> str | None:
     """The language in which a message asks to stop ("en" when it is a word of several); None when it does not."""
-    message = normalise(text[:2000])
+    text = text[:2000]
+    opening, mark, rest = _SENTENCE.match(text).groups()  # type: ignore[union-attr]
+    is_word = normalise(opening) in _FIRST
+    if is_word and mark == "?" and normalise(rest):  # "Unsubscribe? No, I like it": the answer counts
+        text = rest
+    message = normalise(text)
     words = message.split()
     if not words or len(words) > MOST_WORDS:
         return None
@@ -48,17 +61,35 @@ def stop_language(text: str) -> str | None:
     whole = _WHOLE.get(message) or _WHOLE.get(bare)
     if whole:
         return whole
+    known = [_WHOLE.get(word) for word in bare.split()]
+    if known and None not in known:  # "STOP CANCEL END"
+        return known[0]
     first = bare.split()[0] if bare else words[0]
+    if not (is_word and mark) and text.rstrip().endswith(("?", "؟", "？")):
+        first = ""  # "Stop, was that not 5 a piece?" asks; "Stop. Who is this?" does both
     if first in _FIRST and not HARMLESS.match(bare):
         return _FIRST[first]
+    found = _phrase_language(message) or ("en" if ENGLISH.search(message) else "")
+    message = spelled(message)
+    found = found or _phrase_language(message) or refusal_language(message) or ""
+    sentence, is_clear = sentence_language(message, _stated(text)) or ("", False)
+    found = found or sentence
+    return found if found and not is_about_else(message, is_clear=is_clear) else None
+
+
+def _stated(text: str) -> str:
+    """What is said and not asked, its clauses set apart."""
+    clauses = (spelled(normalise(clause)) for clause in _CLAUSE.split(_QUESTION.sub(" ", text)))
+    return APART.join(filter(None, clauses))
+
+
+def _phrase_language(message: str) -> str | None:
+    """By a phrase that stands anywhere in it."""
     found = _PHRASES.search(f" {message} ")
-    if found:
+    if found and not _NEGATED.search(f" {message}"[: found.start()]):
         return _PHRASE_LANGUAGE[found["a"] or found["b"]]
-    if is_unspaced(message):
-        found = _UNSPACED_PHRASES.search(message)
-        if found:
-            return _PHRASE_LANGUAGE[found[0]]
-    return "en" if ENGLISH.search(message) else refusal_language(message)
+    found = _UNSPACED_PHRASES.search(message) if is_unspaced(message) else None
+    return _PHRASE_LANGUAGE[found[0]] if found else None
 
 
 def opt_out(
@@ -86,11 +117,13 @@ def opt_out(
         phone = phone or (contact.phone if contact else "")
         lid = lid or (contact.lid if contact else "")
         reason = reason or (Suppression.Reason.MANUAL if actor else Suppression.Reason.STOP)
-        suppression, is_new = _suppress(user, phone, lid, source, reason, actor)
+        suppression, is_new = _suppress(user, phone, lid, source, reason, actor, session)
         if contact is not None and contact.consent != Contact.Consent.WITHDRAWN:
             _withdraw(contact, source, actor)
         if is_new:
             record(actor=actor, verb="contact.opted_out", target=contact, owner=user, source=source)
+        if session is not None:
+            recount([(session.pk, suppression.created_at)])
     with transaction.atomic(durable=True):
         if phone:
             one_at_a_time(user)
@@ -180,7 +213,13 @@ def _erased(user: User, phone: str, lid: str) -> QuerySet[Suppression]:
 
 
 def _suppress(
-    user: User, phone: str, lid: str, source: str, reason: str, actor: User | None
+    user: User,
+    phone: str,
+    lid: str,
+    source: str,
+    reason: str,
+    actor: User | None,
+    session: WaSenderSession | None,
 ) -> tuple[Suppression, bool]:
     known = {one.pk: one for one in _active(user, phone, lid).select_for_update(no_key=True).order_by("pk")}
     by_phone = next((one for one in known.values() if phone and one.phone == phone), None)
@@ -188,7 +227,13 @@ def _suppress(
     row = by_phone or by_lid
     if row is None or (phone and by_phone is None and row.phone):
         new = Suppression(
-            user=user, phone=phone, lid="" if by_lid else lid, reason=reason, note=source[:200], added_by=actor
+            user=user,
+            phone=phone,
+            lid="" if by_lid else lid,
+            reason=reason,
+            note=source[:200],
+            added_by=actor,
+            session=session,
         )
         Suppression.objects.bulk_create([new], ignore_conflicts=True)  # somebody else may be faster
         found = _active(user, phone, lid).order_by("pk")
@@ -197,8 +242,8 @@ def _suppress(
     row.lid = row.lid or ("" if by_lid else lid)
     was_held = row.reason == Suppression.Reason.REVIEW
     if was_held:
-        row.reason, row.note, row.added_by = reason, source[:200], actor
-    row.save(update_fields=["phone", "lid", "reason", "note", "added_by"])
+        row.reason, row.note, row.added_by, row.session = reason, source[:200], actor, session
+    row.save(update_fields=["phone", "lid", "reason", "note", "added_by", "session"])
     return row, was_held
 
 

@@ -26,8 +26,9 @@ class Language:
 LANGUAGES = {
     "en": Language(
         "stop stopall stops stopping unsubscribe unsub optout unsubscribed quit revoke",
-        "cancel end remove off block spam cease / opt out / stop all / cancel all / end all / not interested / go away",
-        "unsubscribe me/opt me out/opt out of/i want to opt out/remove me/take me off/leave me alone/please stop/"
+        "cancel end remove off block spam cease / opt out / no more / never again / stop all / cancel all / end all "
+        "/ not interested / go away",
+        "unsubscribe me/opt me out/opt out of/i want to opt out/remove me/take me off/leave me alone/"
         "stop it now/no more messages/no more texts/no more msgs/no more spam/cancel my subscription/"
         "cancel the subscription/cancel subscription/cancel messages/cancel these messages/end messages/"
         "lose my number/delete my number/remove my number/wrong number stop/not to be contacted/"
@@ -50,7 +51,8 @@ LANGUAGES = {
     ),
     "es": Language(
         "desuscribir desuscribirme desuscribirse desuscripcion desinscribir desinscribirme",
-        "baja alto parar para pare paren cancelar basta eliminar salir fin / darse de baja / dar baja",
+        "baja alto parar para pare paren cancelar basta eliminar salir fin / darse de baja / dar baja / no mas / ya "
+        "no mas / nunca mas",
         "dar de baja/darme de baja/deme de baja/dame de baja/denme de baja/darse de baja/solicito la baja/"
         "quiero la baja/no mas mensajes/no quiero mas mensajes/no quiero recibir/no deseo recibir/deje de escribir/"
         "deja de escribir/dejen de escribir/dejen de enviar/deja de enviar/deje de enviar/no me escriba/no me escriban/"
@@ -239,7 +241,8 @@ LANGUAGES = {
     "ur": Language(
         "بند روکیں روکو",
         "بس منسوخ اسٹاپ / بند کرو / بند کریں",
-        "بند کرو/بند کریں/بند کر دیں/بند کردیں/میسج مت/میسج نہ/پیغام مت/پیغام نہ/مت بھیجو/مت بھیجیں/نہ بھیجیں/تنگ مت/"
+        "بند کرو/بند کریں/بند کر دیں/بند کردیں/"
+        "میسج مت/میسج نہ بھیج/میسج نہ کر/پیغام مت/پیغام نہ بھیج/پیغام نہ کر/مت بھیجو/مت بھیجیں/نہ بھیجیں/تنگ مت/"
         "تنگ نہ کریں/میرا نمبر ہٹا",
         "شروع جاری",
         "اب آپ کو ہماری طرف سے کوئی پیغام نہیں ملے گا۔ ارادہ بدلے تو START لکھیں۔",
@@ -334,12 +337,16 @@ POLITE = (
 
 # Harmless openings with a strong word.
 HARMLESS = re.compile(
-    r"(?:stop|stops|stopping|quit)(?: (?:by|in|at|over|sign|light|watch|loss)\b| the (?:car|bus|train|presses|clock))"
-    r"|arretez vous (?:a|au|la|devant)\b|stopp (?:die|den|mal)\b|stop je\b|quit (?:my job|smoking)"
+    r"(?:stop|stops|stopping|quit)(?: (?:by|in|at|over|here|there|outside|sign|light|watch|loss)\b| the (?:car|bus|"
+    r"train|presses|clock|"
+    r"wash\w*|machine|music|program\w*|timer|water|oven|engine|delivery|order))"
+    r"|arretez vous (?:a|au|la|devant)\b|stopp (?:die|den|mal)\b|stop (?:je|er|het|de|een|dat|in)\b"
+    r"|quit (?:my job|smoking)"
     r"|stop (?:and|or) (?:start|go|shop)"
 )
 ENGLISH = re.compile(
-    r"\b(?:stop|quit|cease|no more|enough) (?:\w+ ){0,3}?(?:text|messag|msg|contact|writ|send|sent|spam|bother|"
+    r"\bplease stop(?! (?:the|at|by|in|on|near|for|a|an|if|when|my)\b)"
+    r"|\b(?:stop|quit|cease|no more|enough) (?:\w+ ){0,3}?(?:text|messag|msg|contact|writ|send|sent|spam|bother|"
     r"harass|annoy|"
     r"advert|ads\b|promot|market|whatsapp)\w*"
     r"|\b(?:do not|dont|don t|never|not to|wish you would not) (?:ever )?(?:text|message|msg|contact|write|call|bother|"
@@ -356,13 +363,17 @@ _THIRD = re.compile(r"(.)\1{2,}")
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 
 
-def normalise(text: str) -> str:
-    """Letters and digits only, one spelling for each word: NFKC, case folded, without marks, emoji and punctuation."""
+def fold(text: str) -> str:
+    """One spelling for each letter, punctuation left as it is."""
     text = unicodedata.normalize("NFKC", text).casefold()
     text = _MARKS.sub("", unicodedata.normalize("NFD", text))
-    text = unicodedata.normalize("NFC", text).translate(_LETTERS)
+    return unicodedata.normalize("NFC", text).translate(_LETTERS)
+
+
+def normalise(text: str) -> str:
+    """Letters and digits only, one spelling for each word: NFKC, case folded, without marks, emoji and punctuation."""
     kept = []
-    for char in text:
+    for char in fold(text):
         kind = unicodedata.category(char)
         kept.append(char if kind[0] in "LMN" else "" if kind == "Cf" or char in "'’" else " ")
     words = _THIRD.sub(r"\1", "".join(kept)).split()

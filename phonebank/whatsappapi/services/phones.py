@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
 from phonenumbers.phonemetadata import PhoneMetadata
-from phonenumbers.tzdata import TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX
+from phonenumbers.tzdata import TIMEZONE_DATA
 
 MAX_LENGTH = 60  # characters of one cell that may hold a number
 # Removed before the short way; the library takes them for punctuation as well.
@@ -28,6 +28,7 @@ _TYPES = (
     "mobile",
 )  # fmt: skip
 _NEVER = re.compile(r"(?!)")
+NO_SUCH = "No such number exists: check the country code and the number of digits."
 
 
 def to_e164(text: str, country: str = "") -> str:
@@ -46,13 +47,10 @@ def parse_many(numbers: Iterable[str], country: str = "") -> list[str]:
     rules, found = _rules(country), []
     for text in numbers:
         text = text.strip().lstrip("'")
-        number = _quick(text, rules)
-        if not number:
-            try:
-                number = _by_library(text, country)
-            except ValueError:
-                number = ""
-        found.append(number)
+        try:
+            found.append(_quick(text, rules) or _by_library(text, country))
+        except ValueError:
+            found.append("")
     return found
 
 
@@ -62,12 +60,24 @@ def time_zone_of(e164: str) -> str:
     Where a prefix covers several zones (a mobile number in Australia) it is the one in their middle, so that local
     time is off by the least.
     """
-    digits = e164[1 : TIMEZONE_LONGEST_PREFIX + 1]
-    for size in range(len(digits), 0, -1):
-        zones = TIMEZONE_DATA.get(digits[:size])
-        if zones:
-            return _middle(zones)
+    for end in _ends(e164[1:3]):
+        prefix = e164[1:end]
+        if (zone := _ZONE.get(prefix)) is not None:
+            return zone
+        if zones := TIMEZONE_DATA.get(prefix):
+            zone = _ZONE[prefix] = _middle(zones)
+            return zone
     return ""
+
+
+_ZONE: dict[str, str] = {}  # of the prefixes met so far
+
+
+@cache
+def _ends(start: str) -> tuple[int, ...]:
+    """Where the known prefixes that begin with these two digits (or are the first of them) may end, longest first."""
+    sizes = {len(prefix) for prefix in TIMEZONE_DATA if prefix[:2] == start or prefix == start[:1]}
+    return tuple(size + 1 for size in sorted(sizes, reverse=True))
 
 
 def _by_library(text: str, country: str) -> str:
@@ -90,7 +100,7 @@ def _by_library(text: str, country: str) -> str:
             raise ValueError("The country is missing. Write the number as +34..., or choose a country.") from None
         raise ValueError("This is not a phone number.") from None
     if not phonenumbers.is_valid_number(number):
-        raise ValueError("No such number exists: check the country code and the number of digits.")
+        raise ValueError(NO_SUCH)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
@@ -106,7 +116,7 @@ class _Rules:
 
 
 def _quick(text: str, rules: _Rules | None) -> str:
-    """The number where the short way is sure of it, else ""."""
+    """The number where the short way is sure of it, "" where it is not. ValueError: it is sure that there is none."""
     if text[-2:] == ".0":  # a number that a spreadsheet took for one: `_by_library` mends it
         return ""
     digits = text.translate(_SEPARATORS)
@@ -119,7 +129,17 @@ def _quick(text: str, rules: _Rules | None) -> str:
     else:
         return ""
     if 7 <= len(digits) <= 17 and len(text) <= 30 and digits.isascii() and digits.isdigit() and digits[0] != "0":
-        return _international(digits)
+        return _international(digits) or _refuse(digits)
+    return ""
+
+
+def _refuse(digits: str) -> str:
+    """Raises ValueError for what surely is no number; "" where the library might take a prefix off and find one."""
+    for size in (1, 2, 3):
+        if (stripped := _STRIPPED.get(digits[:size])) is not None:
+            if stripped.match(digits, size) is None:
+                raise ValueError(NO_SUCH)
+            return ""
     return ""
 
 
@@ -149,8 +169,10 @@ def _national(digits: str, rules: _Rules) -> str:
     return _international(rules.code + digits)
 
 
-# Country code -> what surely is a number of it, from behind the code to the end.
+# Country code -> what surely is a number of it, from behind the code to the end; and the beginnings that the library
+# might take off first. Met together.
 _VALID: dict[str, re.Pattern[str]] = {}
+_STRIPPED: dict[str, re.Pattern[str]] = {}
 
 
 def _pattern(code: int) -> re.Pattern[str]:
@@ -164,6 +186,8 @@ def _pattern(code: int) -> re.Pattern[str]:
         found = PhoneMetadata.metadata_for_region(region, None)
         if found is None:  # ships and other codes of no country
             return _NEVER
+        if region == regions[0]:
+            _STRIPPED[str(code)] = re.compile(found.national_prefix_for_parsing or "(?!)")
         if region == regions[0] and found.national_prefix_for_parsing:
             stripped = f"(?!{found.national_prefix_for_parsing})"  # the library might take it off
         leading = f"(?={found.leading_digits})" if found.leading_digits else ""

@@ -17,14 +17,17 @@ from phonebank.gateways.errors import GatewayError
 from phonebank.whatsappapi.models import (
     Attempt,
     Campaign,
+    Contact,
     Conversation,
     InboundMessage,
     Kind,
     Message,
+    State,
     Suppression,
     WaSenderSession,
 )
 from phonebank.whatsappapi.services import optout
+from phonebank.whatsappapi.services.decisions import AGAIN, decide_single
 from phonebank.whatsappapi.services.doubts import is_doubtful
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.gateways import client_call, explain
@@ -60,7 +63,9 @@ def find_conversations(
     if digits and not any(char.isalpha() for char in q):
         rows = rows.filter(phone__contains=digits.lstrip("0") or digits)
     elif q:
-        rows = rows.filter(Q(name__icontains=q) | Q(contact__name__icontains=q) | Q(last_text__icontains=q))
+        # The people first: half the time of the join.
+        people = Contact.objects.filter(user=user, name__icontains=q).values("pk")
+        rows = rows.filter(Q(name__icontains=q) | Q(contact__in=people) | Q(last_text__icontains=q))
     if wa_session is not None:
         rows = rows.filter(session=wa_session)
     if campaign is not None:
@@ -77,7 +82,10 @@ def find_conversations(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message of a thread. `is_ours`: we wrote it; then `word` tells what became of it."""
+    """A message of a thread. `is_ours`: we wrote it; then `word` tells what became of it.
+
+    `doubtful`: the attempt of which nobody can tell, where a person may decide; `again`: it may be sent once more.
+    """
 
     key: str
     at: datetime
@@ -88,6 +96,8 @@ class Entry:
     kind: str = ""
     campaign: Campaign | None = None
     mark: str = ""  # stop, doubt or start: what the words mean for being written to
+    doubtful: uuid.UUID | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,8 @@ def _entry(one: Message) -> Entry:
         word=in_words(one),
         kind=one.kind,
         campaign=campaign,
+        doubtful=one.attempt if one.state == State.UNCERTAIN else None,
+        again=one.kind in AGAIN,
     )
 
 
@@ -195,6 +207,12 @@ def answer(*, actor: User, conversation: Conversation, body: str, media: Media |
         )
         Conversation.objects.filter(pk=found.pk).update(unread=0)
     return message
+
+
+def decide(*, actor: User, conversation: Conversation, attempt: uuid.UUID, again: bool) -> Message:
+    """A person's decision about one of ours here of which nobody can tell (`decisions.decide_single`)."""
+    found = _owned(actor, conversation)
+    return decide_single(actor=actor, session=found.session, attempt=attempt, again=again)
 
 
 def mark_read(*, actor: User, conversation: Conversation) -> None:

@@ -16,7 +16,7 @@ Status = WaSenderSession.Status
 MOST = 100
 # No phone has scanned the code (any more): the session is nobody's number.
 UNLINKED = {Status.NEED_SCAN, Status.NEED_PASSKEY, Status.LOGGED_OUT}
-REFUSALS = {"not_found", "not_created", "surplus", "not_linked"}
+REFUSALS = {"not_found", "not_created", "surplus", "not_linked", "switched_off", "key_refused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,10 @@ def unfit(one: WaSenderSession) -> tuple[str, str]:
         return "surplus", "is more than your plan allows, so it does not send"
     if one.status in UNLINKED:
         return "not_linked", "is not linked to a phone. Scan its code first"
+    if not one.is_active:
+        return "switched_off", "is switched off"
+    if one.rejected_key_version == one.key_version:
+        return "key_refused", "was refused by the gateway. Give it a new key first, in its settings"
     return "", ""
 
 
@@ -65,9 +69,9 @@ def choose(*, actor: User, sessions: Iterable[uuid.UUID | str], groups: Iterable
     return Senders(found, chosen_groups, left_out)
 
 
-def find(*, actor: User, session: uuid.UUID) -> WaSenderSession:
+def find(*, actor: User, session: uuid.UUID | str) -> WaSenderSession:
     """One of the actor's sessions, fit or not."""
-    found = WaSenderSession.objects.visible_to(actor).filter(public_id=session).first()
+    found = WaSenderSession.objects.visible_to(actor).filter(public_id__in=_ids([session])).first()
     if found is None:
         raise ServiceError("There is no such session. Nothing was changed.", code="not_found")
     return found
@@ -90,6 +94,11 @@ def noting_refusals(actor: User, campaign: Campaign | None = None) -> Iterator[N
         if error.code in REFUSALS:
             record(actor=actor, verb="campaign.refused", target=campaign, code=error.code, why=error.message)
         raise
+
+
+def note_missing(actor: User, ids: Iterable[uuid.UUID | str], into: str) -> None:
+    """Records that somebody named sessions or groups that are not theirs (any more), for `into`: "a group"."""
+    record(actor=actor, verb="session.refused", code="not_found", into=into, ids=[str(one)[:40] for one in ids][:5])
 
 
 def _ids(ids: Iterable[uuid.UUID | str]) -> list[uuid.UUID]:

@@ -13,6 +13,7 @@ from phonebank.audit.models import record
 from phonebank.gateways.base import ConnectResult, Passkey
 from phonebank.gateways.errors import GatewayError, NotConnected, NotFound, OutcomeUnknown, Refused, UnexpectedAnswer
 from phonebank.whatsappapi.models import WaSenderSession
+from phonebank.whatsappapi.services import reconnect
 from phonebank.whatsappapi.services.creation import (
     can_create_session,
     check_limit,
@@ -73,6 +74,7 @@ def connect(*, actor: User, wa_session: WaSenderSession) -> ConnectResult:
         await read_details(gateway, row)  # registers our address first, so that linking proves it
         return await gateway.connect(token, number)
 
+    reconnect.wanted(row)
     result = _ask(row, work, "The session was not changed.")
     record(actor=actor, verb="session.connect", target=row)
     if result.status == WaSenderSession.Status.CONNECTED:  # also said while still connecting (contract 2.2)
@@ -117,10 +119,16 @@ def passkey_token(*, actor: User, wa_session: WaSenderSession) -> Passkey | None
 
 
 def disconnect(*, actor: User, wa_session: WaSenderSession) -> None:
-    """Ends the session's connection; what is queued for it waits or goes to others."""
+    """Ends the session's connection, until a person connects it; what is queued for it waits or goes to others."""
     row = _created(actor, wa_session)
     token, number = row.account.token, row.wasender_id
-    status = _ask(row, lambda gateway: gateway.disconnect(token, number), "The session may still be connected.")
+    before = reconnect.ended(row)  # first, or its being down would be noticed and mended
+    try:
+        status = _ask(row, lambda gateway: gateway.disconnect(token, number), "The session may still be connected.")
+    except ServiceError as error:
+        if not isinstance(error.__cause__, OutcomeUnknown):
+            reconnect.undo_ended(row, before)
+        raise
     record(actor=actor, verb="session.disconnect", target=row)
     if status == WaSenderSession.Status.CONNECTED:
         status = WaSenderSession.Status.UNKNOWN

@@ -19,6 +19,7 @@ from phonebank.whatsappapi.models import BulkAction, WaSenderSession
 from phonebank.whatsappapi.services import bulk as service
 from phonebank.whatsappapi.services.deletion import effects
 from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.senders import note_missing
 from phonebank.whatsappapi.views.access import act, sessions_of
 from phonebank.whatsappapi.views.choices import narrowed, read_choice
 from phonebank.whatsappapi.views.live import render_live
@@ -74,6 +75,7 @@ def _rows(user: User, given: QueryDict) -> QuerySet[WaSenderSession]:
         raise Http404 from None
     rows = sessions_of(user).filter(public_id__in=ids)
     if rows.count() != len(ids):
+        note_missing(user, ids - set(rows.values_list("public_id", flat=True)), "a bulk action")
         raise Http404
     return rows
 

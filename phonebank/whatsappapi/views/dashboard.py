@@ -12,8 +12,9 @@ from django.views.decorators.http import require_safe
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.filters import STANDINGS
-from phonebank.whatsappapi.models import Alert, Campaign, CampaignCount
+from phonebank.whatsappapi.models import Alert, Campaign, CampaignCount, Incident
 from phonebank.whatsappapi.services.health import with_light
+from phonebank.whatsappapi.services.incidents import Told, in_words
 from phonebank.whatsappapi.services.sessions import slots
 from phonebank.whatsappapi.views.access import sessions_of
 from phonebank.whatsappapi.views.cards import deaf_accounts
@@ -38,6 +39,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         **choices(user, chosen),
         **shown(request, user, chosen, CARDS),
         "alerts": _alerts(user),
+        "incidents": _incidents(user),
         "deaf": deaf_accounts(user),
         **_steps(user),
     }
@@ -68,7 +70,14 @@ def _under_way(user: User) -> dict[str, Any]:
 
 
 def _alerts(user: User) -> list[Alert]:
-    return list(Alert.objects.filter(user=user, closed_at=None).select_related("session").order_by("-created_at")[:5])
+    """Those of one thing each; what is about several is told once, as an incident."""
+    single = Alert.objects.filter(user=user, closed_at=None).exclude(incident__size__gt=1)
+    single = single.exclude(incident__acknowledged_at__isnull=False)
+    return list(single.select_related("session").order_by("-created_at")[:5])
+
+
+def _incidents(user: User) -> list[Told]:
+    return in_words(Incident.objects.visible_to(user).unseen().filter(size__gt=1)[:3])
 
 
 def _steps(user: User) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from phonebank.whatsappapi.forms import GroupForm
 from phonebank.whatsappapi.models import SessionGroup
 from phonebank.whatsappapi.services import groups as service
 from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.senders import note_missing
 from phonebank.whatsappapi.views.access import act, sessions_of
 from phonebank.whatsappapi.views.cards import Card, cards
 
@@ -32,6 +33,7 @@ def groups(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"The group {group.name} is there. Choose who is in it.")
             return redirect("whatsappapi:group", group.public_id)
+    _note(request, form)
     mine = list(service.groups_of(request.user))
     context = {"nav": "groups", "form": form, "groups": [(one, lights) for one, lights in _lights(request, mine)]}
     return render(request, "whatsappapi/groups.html", context, status=422 if form.errors else 200)
@@ -61,6 +63,7 @@ def group(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         else:
             messages.success(request, "Saved.")
             return redirect("whatsappapi:group", public_id)
+    _note(request, form)
     if form.is_bound:
         inside = {str(one) for one in request.POST.getlist("wa_sessions")}
     offered = cards(sessions_of(request.user)[:SHOWN], request.user)
@@ -71,6 +74,13 @@ def group(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "offered": [(card, str(card.wa_session.public_id) in {str(one) for one in inside}) for card in offered],
     }
     return render(request, "whatsappapi/group.html", context, status=422 if form.errors else 200)
+
+
+def _note(request: HttpRequest, form: GroupForm) -> None:
+    """The form offers one's own sessions only: another one was written into it."""
+    if form.is_bound and "wa_sessions" in form.errors:
+        own = {str(one) for one in form.fields["wa_sessions"].queryset.values_list("public_id", flat=True)}
+        note_missing(request.user, [one for one in request.POST.getlist("wa_sessions") if one not in own], "a group")
 
 
 @require_POST

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -16,6 +17,7 @@ from phonebank.whatsappapi.models import ContactImport, ImportRow
 from phonebank.whatsappapi.services import imports as service
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.import_report import rejected_rows
+from phonebank.whatsappapi.services.import_twins import earlier_import, mark
 from phonebank.whatsappapi.services.phones import to_e164
 from phonebank.whatsappapi.views.access import act
 from phonebank.whatsappapi.views.contacts import download
@@ -68,7 +70,7 @@ def contact_import(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def contact_import_start(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """After a check: the import itself."""
     job = _import_or_404(request, public_id)
-    act(request, service.start, job=job, is_dry_run=False)
+    act(request, service.start, job=job, is_dry_run=False, seen=request.POST.get("seen", ""))
     return redirect("whatsappapi:contact_import", job.public_id)
 
 
@@ -104,14 +106,16 @@ def _columns(request: HttpRequest, job: ContactImport) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and action != "look":
         data = {name: value for name, value in form.cleaned_data.items() if name not in ("phone", "name", "consent")}
         try:
-            service.configure(actor=request.user, job=job, columns=form.columns, **data)
-            service.start(actor=request.user, job=job, is_dry_run=action == "check")
+            with transaction.atomic():  # what another window says of the same file comes before or after, not between
+                service.configure(actor=request.user, job=job, columns=form.columns, **data)
+                service.start(actor=request.user, job=job, is_dry_run=action == "check")
         except ServiceError as error:
             form.add_error(None, error.message)
         else:
             return redirect("whatsappapi:contact_import", job.public_id)
     given = form.data if form.is_bound else initial
     context = {"nav": "contacts", "job": job, "form": form, "is_people": job.what == What.PEOPLE,
+               "twin": earlier_import(job),
                "preview": _preview(job, str(given.get("phone", "")), str(given.get("country", "")))}  # fmt: skip
     status = 422 if form.errors and action != "look" else 200
     template = "whatsappapi/import_columns.html"
@@ -144,7 +148,7 @@ def _progress(request: HttpRequest, job: ContactImport) -> HttpResponse:
         "nav": "contacts", "job": job, "is_over": is_over, "is_people": job.what == What.PEOPLE, "page": page,
         "rows": shown, "light": LIGHTS.get(job.state, "blue"), "verdicts": ImportRow.Verdict.choices,
         "chosen": chosen, "query": f"verdict={chosen}&" if chosen else "",
-        "left_out": job.total - job.valid,
+        "left_out": job.total - job.valid, "seen": mark(job),
     }  # fmt: skip
     poll = reverse("whatsappapi:contact_import", args=[job.public_id])
     return render_live(request, "whatsappapi/import_report.html", "report", context, poll)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
@@ -19,7 +20,8 @@ from django.views.decorators.http import require_POST
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import Campaign, CampaignCount, WaSenderSession
-from phonebank.whatsappapi.services import runs
+from phonebank.whatsappapi.services import brakes, runs, senders
+from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.feed import feed
 from phonebank.whatsappapi.services.health import with_light
 from phonebank.whatsappapi.services.progress import Progress, glance
@@ -104,6 +106,8 @@ def progress_of(request: HttpRequest, one: Campaign) -> dict[str, Any]:
         "columns": shown,
         "needs": _needs(one, progress, rows),
         "feed": feed(one, request.user),
+        "brake": (pulled := brakes.pulled(one)),
+        "gauges": brakes.gauges(one) if settings.BRAKES and (pulled or one.state == State.RUNNING) else [],
         "addable": _addable(one) if one.state in OPEN else [],
         "is_live": one.state in LIVE,
         "is_open": one.state in OPEN,
@@ -190,7 +194,7 @@ def _addable(one: Campaign) -> list[WaSenderSession]:
 @require_POST
 def campaign_add_session(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     one = campaign_or_404(request.user, public_id)
-    wa_session = _session_or_404(request.user, request.POST.get("session", ""))
+    wa_session = _named_or_404(request.user, one, request.POST.get("session", ""))
     done = f"{wa_session.session_name} joins in: it gets its part of those who were not reached yet."
     act(request, runs.add_session, done, campaign=one, wa_session=wa_session)
     return redirect("whatsappapi:campaign", public_id)
@@ -234,6 +238,15 @@ def _copied(request: HttpRequest, public_id: uuid.UUID, verb: Any, done: str) ->
 
     act(request, copy, done, campaign=campaign_or_404(request.user, public_id))
     return redirect("whatsappapi:campaign", made[0].public_id if made else public_id)
+
+
+def _named_or_404(user: User, one: Campaign, given: str) -> WaSenderSession:
+    """The session that a form names. Only one's own are offered there: that another one was tried is recorded."""
+    try:
+        with senders.noting_refusals(user, one):
+            return senders.find(actor=user, session=given)
+    except ServiceError:
+        raise Http404 from None
 
 
 def _session_or_404(user: User, given: str) -> WaSenderSession:

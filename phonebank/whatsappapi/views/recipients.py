@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -12,7 +13,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_safe
 
 from phonebank.audit.models import record
-from phonebank.whatsappapi.models import Campaign, Message
+from phonebank.whatsappapi.models import Attempt, Campaign, Message
 from phonebank.whatsappapi.services import decisions, recipients
 from phonebank.whatsappapi.services.progress import glance
 from phonebank.whatsappapi.views.access import act, campaign_or_404, read_moment
@@ -108,16 +109,30 @@ def uncertain(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     if request.method == "POST":
         _decide(request, one)
         return redirect("whatsappapi:uncertain", public_id)
-    found = recipients.uncertain(one, after=read_moment(request.GET.get("after", "")), size=PEOPLE)
+    found = recipients.uncertain(one, after=_read_place(request.GET.get("after", "")), size=PEOPLE)
     context = {
         "nav": "campaigns",
         "campaign": one,
         "attempts": found[:PEOPLE],
-        "next": found[PEOPLE - 1].started_at.isoformat() if len(found) > PEOPLE else "",
+        "next": _place(found[PEOPLE - 1]) if len(found) > PEOPLE else "",
         "total": glance(one).counts.get("uncertain", 0),
         "is_over": one.state in (Campaign.State.CANCELLED, Campaign.State.EXPIRED),
     }
     return render(request, "whatsappapi/uncertain.html", context)
+
+
+def _place(one: Attempt) -> str:
+    return f"{one.started_at.isoformat()}_{one.pk}"
+
+
+def _read_place(text: str) -> tuple[datetime, uuid.UUID] | None:
+    """Where `_place` left off; the beginning for anything else."""
+    moment, _, last = text.partition("_")
+    at = read_moment(moment)
+    try:
+        return (at, uuid.UUID(last)) if at else None
+    except ValueError:
+        return None
 
 
 def _decide(request: HttpRequest, one: Campaign) -> None:

@@ -16,7 +16,7 @@ from phonebank.whatsappapi.message_forms import AnswerForm
 from phonebank.whatsappapi.models import Campaign, Conversation, WaSenderSession
 from phonebank.whatsappapi.services import replies as service
 from phonebank.whatsappapi.services.errors import ServiceError
-from phonebank.whatsappapi.views.access import read_moment
+from phonebank.whatsappapi.views.access import act, read_moment
 from phonebank.whatsappapi.views.live import render_live
 
 ROWS = 30
@@ -72,6 +72,22 @@ def reply_answer(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     poll = reverse("whatsappapi:reply", args=[public_id])
     context = _context(request, conversation, None) | {"form": form, "poll": f"{poll}?live"}
     return render(request, PAGE, context, status=422)
+
+
+@require_POST
+def reply_decide(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """What nobody can tell of: counted as sent, or sent once more."""
+    conversation = _conversation_or_404(request, public_id)
+    verb = request.POST.get("verb", "")
+    try:
+        attempt = uuid.UUID(request.POST.get("attempt", ""))
+    except ValueError:
+        raise Http404 from None
+    if verb not in ("assume", "again"):
+        raise Http404
+    done = "In line again; they may get it twice." if verb == "again" else "Counted as sent."
+    act(request, service.decide, done, conversation=conversation, attempt=attempt, again=verb == "again")
+    return redirect("whatsappapi:reply", public_id)
 
 
 @require_POST

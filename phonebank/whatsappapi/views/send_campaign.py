@@ -43,9 +43,14 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def draft_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    one = get_object_or_404(Campaign.objects.visible_to(request.user), public_id=public_id)
+    one = get_object_or_404(Campaign.objects.visible_to(request.user).select_related("user"), public_id=public_id)
+    version = request.POST.get("version", "")
     try:
-        drafts.delete_draft(actor=request.user, campaign=one)
+        drafts.delete_draft(actor=request.user, campaign=one, version=int(version) if version.isdecimal() else None)
+    except drafts.Conflict as conflict:
+        words = "It was not deleted: this is what it holds now."
+        messages.error(request, f"{conflict.message.split('. ')[0]}. {words}")
+        return redirect("whatsappapi:wizard", public_id, "review")
     except ServiceError as error:
         messages.error(request, error.message)
         return redirect("whatsappapi:campaign", public_id)

@@ -15,6 +15,8 @@ from phonebank.whatsappapi.services import session_history as history
 from phonebank.whatsappapi.services import sessions as service
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.groups import groups_of, set_groups
+from phonebank.whatsappapi.services.reconnect import is_on
+from phonebank.whatsappapi.services.wellbeing import picture
 from phonebank.whatsappapi.views.access import act, session_or_404
 from phonebank.whatsappapi.views.cards import cards
 
@@ -50,6 +52,7 @@ def session_settings(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse
         "form": form,
         "groups": groups_of(request.user),
         "in_groups": {str(one) for one in form["groups"].value() or ()},
+        "reconnects": is_on(wa_session),
     }
     return render(request, "whatsappapi/session_settings.html", context, status=422 if form.errors else 200)
 
@@ -78,6 +81,7 @@ def session_history(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "card": cards([wa_session], request.user)[0],
         "bands": bands,
         "available": history.availability(bands),
+        "health": picture(wa_session),
         "page": Paginator(events, ROWS).get_page(request.GET.get("page")),
         "sources": SOURCES,
         "arrivals": history.arrivals(wa_session)[:ROWS],

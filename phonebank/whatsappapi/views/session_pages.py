@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.whatsappapi.forms import CreateSessionForm, TestMessageForm
-from phonebank.whatsappapi.models import WaSenderSession
+from phonebank.whatsappapi.models import SessionTemplate, WaSenderSession
 from phonebank.whatsappapi.services import sessions as service
 from phonebank.whatsappapi.services import single
 from phonebank.whatsappapi.services.adopt import accounts_to_adopt_from
@@ -57,6 +57,7 @@ def create_session(request: HttpRequest) -> HttpResponse:
         "form": form,
         "accounts": list(accounts),
         "adoptable": accounts_to_adopt_from(request.user),
+        "templates": SessionTemplate.objects.visible_to(request.user)[:20],
         "used": used,
         "most": most,
         "free": most - used,
@@ -168,7 +169,7 @@ def _look(request: HttpRequest, wa_session: WaSenderSession) -> dict[str, object
     try:
         if wa_session.status == Status.NEED_SCAN:
             text = service.current_qr(actor=request.user, wa_session=wa_session)
-            return {"qr": _draw(text) if text else None}
+            return {"qr": draw(text) if text else None}
         if wa_session.status == Status.NEED_PASSKEY:
             return {"passkey": service.passkey_token(actor=request.user, wa_session=wa_session)}
         service.refresh_status(wa_session=wa_session)
@@ -177,7 +178,7 @@ def _look(request: HttpRequest, wa_session: WaSenderSession) -> dict[str, object
     return {}
 
 
-def _draw(text: str) -> SafeString:
+def draw(text: str) -> SafeString:
     """The code as inline SVG: black on the white quiet zone that cameras need, in both themes."""
     svg = segno.make(text, error="m").svg_inline(border=4, omitsize=True, light="#fff", svgclass=None, lineclass=None)
     return mark_safe(svg)  # noqa: S308  (drawn by segno: holds squares, not the text)

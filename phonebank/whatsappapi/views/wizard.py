@@ -34,10 +34,12 @@ FIELDS = {"name": "name", "too_long": "body", "pace": "pace", "scheduled_at": "a
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def wizard(request: HttpRequest, public_id: uuid.UUID, step: str) -> HttpResponse:
-    rows = Campaign.objects.visible_to(request.user).select_related("user", "parent")
-    one = get_object_or_404(rows, public_id=public_id)
     if step not in STEPS:
         raise Http404
+    rows = Campaign.objects.visible_to(request.user).select_related("user", "parent")
+    one = rows.filter(public_id=public_id).first()
+    if one is None:
+        return _gone(request, step)
     if one.state != Campaign.State.DRAFT and request.method != "POST":
         return redirect("whatsappapi:campaign", public_id)
     if step == "review":
@@ -45,6 +47,22 @@ def wizard(request: HttpRequest, public_id: uuid.UUID, step: str) -> HttpRespons
     if request.method == "POST":
         return _save(request, one, step)
     return _page(request, one, step, FORMS[step](user=request.user, campaign=one))
+
+
+def _gone(request: HttpRequest, step: str) -> HttpResponse:
+    """There is no such draft (any more). What an open tab posts is shown, and becomes a draft if wanted."""
+    if request.method != "POST" or step == "review":
+        raise Http404
+    if request.POST.get("go") == "anew":
+        return _save(request, drafts.create_draft(actor=request.user, name=request.POST.get("name", "")), step)
+    typed = [
+        (name, value)
+        for name, values in request.POST.lists()
+        for value in values
+        if name not in ("csrfmiddlewaretoken", "version", "go")
+    ]
+    context = {"nav": "campaigns", "title": STEPS[step], "typed": typed, "body": request.POST.get("body", "")}
+    return render(request, "whatsappapi/draft_gone.html", context, status=404)
 
 
 def _page(request: HttpRequest, one: Campaign, step: str, form: StepForm, **more: Any) -> HttpResponse:
@@ -75,7 +93,8 @@ def _save(request: HttpRequest, one: Campaign, step: str) -> HttpResponse:
             raise Http404 from None
         field = FIELDS.get(error.code)
         form.add_error(field if field in form.fields else None, error.message)
-        return _page(request, one, step, form, leaving=leaving, status=409 if error.code == "wrong_state" else 422)
+        started = error.code == "wrong_state"
+        return _page(request, one, step, form, leaving=leaving, started=started, status=409 if started else 422)
     for words in senders.left_out if senders else ():
         messages.warning(request, f"Left out: {words}")
     if go == "test":

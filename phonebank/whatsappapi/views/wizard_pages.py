@@ -62,7 +62,7 @@ def target(step: str, go: str) -> str:
     """The step that a button leads to."""
     order = list(STEPS)
     at = order.index(step)
-    return go if go in STEPS else step if go == "test" else order[max(0, at - 1) if go == "back" else at + 1]
+    return go if go in STEPS else step if go in ("test", "anew") else order[max(0, at - 1) if go == "back" else at + 1]
 
 
 def frame(one: Campaign, step: str) -> dict[str, Any]:
@@ -192,6 +192,8 @@ def review(request: HttpRequest, one: Campaign) -> dict[str, Any]:
     chosen = cards(lanes.order_by("lanes__position"), user)
     is_blocked = any(problem.is_blocking for problem in problems)
     people = audience.first_people(one)
+    told = None if is_blocked else forecast(one, people=counted.sendable)
+    shares = {session.public_id: session for session in told.sessions} if told else {}
     return {
         "count": counted,
         "parts": _parts(counted),
@@ -199,11 +201,11 @@ def review(request: HttpRequest, one: Campaign) -> dict[str, Any]:
         "words": f"Whom “{one.parent}” could not reach" if one.parent else audience.chosen(one).words,
         "problems": problems,
         "is_blocked": is_blocked,
-        "cards": chosen,
-        "each": -(-counted.sendable // len(chosen)) if chosen else 0,
+        "cards": [(card, shares.get(card.wa_session.public_id)) for card in chosen],
+        "capped": audience.capped(one, counted.sendable),
         "media": media_of(one),
         "hours": in_words("windows", one),
-        "forecast": None if is_blocked else forecast(one, people=counted.sendable),
+        "forecast": told,
         **_capacity(chosen, counted.sendable),
         **preview_of({"body": one.body}, user, people, one),
     }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from phonebank.whatsappapi.dispatch.sql.words import word
 
 MATCH = """
-SELECT u.idx, a.id, a.message_id
+SELECT u.idx, a.id, a.message_id, a.started_at
 FROM unnest(%(idx)s::int[], %(session)s::bigint[], %(msg_id)s::bigint[]) AS u(idx, s, m)
 JOIN whatsappapi_attempt a ON a.session_id = u.s AND a.msg_id = u.m
 UNION ALL
-SELECT u.idx, a.id, a.message_id
+SELECT u.idx, a.id, a.message_id, a.started_at
 FROM unnest(%(k_idx)s::int[], %(k_session)s::bigint[], %(key_id)s::text[]) AS u(idx, s, k)
 JOIN whatsappapi_attempt a ON a.session_id = u.s AND a.key_id = u.k AND a.key_id <> ''
 """

@@ -14,6 +14,7 @@ class Options:
     messages: int = 20_000
     sizes: tuple[int, ...] = (10_000, 100_000)
     rows: int = 100_000  # rows of the fan-out, and messages behind the pages
+    import_rows: int = 1_000_000
     intake_seconds: float = 30.0
     pace_seconds: float = 60.0
     pace_sessions: tuple[int, int] = (500, 3000)
@@ -26,6 +27,6 @@ class Options:
 
     def quick(self) -> None:
         """Only to see that it works; the figures mean nothing."""
-        self.rounds, self.messages, self.sizes, self.rows = 1, 1000, (1000,), 2000
+        self.rounds, self.messages, self.sizes, self.rows, self.import_rows = 1, 1000, (1000,), 2000, 2000
         self.intake_seconds, self.pace_seconds, self.pace_sessions = 5.0, 5.0, (50, 100)
         self.only = self.only or ["bare"]

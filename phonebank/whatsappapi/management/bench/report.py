@@ -19,7 +19,7 @@ def write(found: dict[str, Any]) -> list[Path]:
     parts, written = found["parts"], [PAGE]
     blocks = {"goals": _goals(parts), "machine": _machine(found["machine"])} if parts else {}
     for name, write_ in (("peers", _peers), ("sizes", _sizes), ("pace", _pace), ("intake", _intake),
-                         ("pages", _pages), ("profile", _profile)):  # fmt: skip
+                         ("pages", _pages), ("import", _import), ("profile", _profile)):  # fmt: skip
         if name in parts:
             blocks[name] = write_(parts[name])
     text = PAGE.read_text()
@@ -116,6 +116,24 @@ def _pages(found: dict[str, Any]) -> str:
     ]
     text = table(["page", "p95", "p95, four at once", "queries, 10 sessions", "queries, 1,000"], rows)
     return f"{found['sessions']:,} sessions, {found['rows']:,} messages.\n\n{text}"
+
+
+def _import(found: dict[str, Any]) -> str:
+    rows = [
+        [f"{one['rows']:,}", f"{one['rate']:,}", f"{one['work_us']:.1f}", f"{one['database_us']:.1f}",
+         f"{one['upload_us']:.1f}", f"{one['work_mib']:.0f}", f"{one['new']:,}", f"{one['duplicate']:,}",
+         f"{one['invalid']:,}"]
+        for key, one in found.items() if key.isdigit()
+    ]  # fmt: skip
+    head = ["rows", "rows a second", "worker µs", "database µs", "upload µs", "worker MiB", "new", "twice", "invalid"]
+    phones = found["phones"]
+    plain, largest = phones["library_us"], found[str(found["rows"])]["work_us"]
+    checks = [
+        ["plain `phonenumbers`: parse, validate, format", f"{plain:.1f}", "1.0x"],
+        ["our phone check, the same verdicts", f"{phones['ours_us']:.1f}", f"{plain / phones['ours_us']:.1f}x"],
+        ["our worker's whole import, the check among it", f"{largest:.1f}", f"{plain / largest:.1f}x"],
+    ]
+    return table(head, rows) + "\n\n" + table(["a row", "CPU µs", "faster"], checks)
 
 
 def _profile(found: dict[str, Any]) -> str:

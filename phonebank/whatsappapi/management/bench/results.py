@@ -67,7 +67,7 @@ def goals(parts: dict[str, Any]) -> list[Goal]:
     found = []
     for name, part in (
         ("peers", _peers), ("statements", _statements), ("sizes", _sizes), ("fanout", _fanout), ("pace", _pace),
-        ("intake", _intake), ("pages", _pages),
+        ("intake", _intake), ("pages", _pages), ("import", _import), ("analytics", _analytics),
     ):  # fmt: skip
         if name in parts:
             found += part(parts[name])
@@ -141,6 +141,23 @@ def _pages(found: dict[str, Any]) -> Iterator[Goal]:
         yield Goal(
             f"{name}, queries with 10 and {found['sessions']:,} sessions", "equal", f"{few}, {many}", few == many
         )
+
+
+def _analytics(found: dict[str, Any]) -> Iterator[Goal]:
+    for name, page in found["pages"].items():
+        what = f"Analytics, {name}, p95, {found['sessions']:,} sessions x {found['days']} days"
+        yield at_most(what, page["p95_ms"], 500, "{:.0f} ms")
+
+
+def _import(found: dict[str, Any]) -> Iterator[Goal]:
+    phones = found["phones"]
+    faster = phones["library_us"] / phones["ours_us"]
+    yield at_least("Phone checks of an import to plain phonenumbers, CPU", faster, 5, "{:.1f}x")
+    yield at_most("Verdicts of phone checks that differ", phones["different"], 0, "{:.0f}")
+    small, *large = sorted((one for key, one in found.items() if key.isdigit()), key=lambda one: one["rows"])
+    for one in large:
+        grown = one["work_mib"] / small["work_mib"]
+        yield at_most(f"Peak memory of an import, {one['rows']:,} rows to {small['rows']:,}", grown, 1.1, "{:.2f}x")
 
 
 def contenders(found: dict[str, Any]) -> Table:

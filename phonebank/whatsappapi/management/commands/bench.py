@@ -14,8 +14,10 @@ from django.db import connection
 from rich.console import Console
 
 from phonebank.whatsappapi.management.bench import (
+    analytics,
     compare,
     fanout,
+    imports,
     intake,
     machine,
     pace,
@@ -38,6 +40,8 @@ PARTS: dict[str, Callable[[Stand, Options], dict[str, Any]]] = {
     "intake": intake.run,
     "pace": pace.run,
     "pages": pages.run,
+    "analytics": analytics.run,
+    "import": imports.run,
     "profile": profile.run,
 }
 NOT_BY_ITSELF = {"profile"}

@@ -8,6 +8,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.conf import settings
@@ -28,6 +29,7 @@ from phonebank.whatsappapi.models import WorkerReport
 from phonebank.whatsappapi.services import webhooks
 
 log = logging.getLogger("phonebank.worker")
+HUNG = 900.0  # seconds; a chore ends after ten, or with the last of the files that it is uploading
 
 
 class Command(BaseCommand):
@@ -89,7 +91,17 @@ def _part(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def standing() -> list[jobs.Standing]:
     """The jobs of the send process that must always exist: a driver for each shard, and the chores."""
     shards = [jobs.Standing("drive_shard", (("shard", shard),)) for shard in range(settings.SEND_SHARDS)]
-    chores = ("tend_campaigns", "reconcile", "poll_deliveries", "look_after_sessions", "keep_media", "seal_audit")
+    chores = (
+        "tend_campaigns",
+        "reconcile",
+        "poll_deliveries",
+        "look_after_sessions",
+        "reconnect_sessions",
+        "tell_people",
+        "keep_media",
+        "roll_up",
+        "seal_audit",
+    )
     return [*shards, *(jobs.Standing(name) for name in chores)]
 
 
@@ -101,11 +113,14 @@ async def send() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     stop = threading.Event()
+    # Each chore keeps a thread for ten seconds: with the usual few (processors + 4) they would wait for one another.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(len(standing()), thread_name_prefix="chore"))
     engine = Engine(jobs.database())
     worker = jobs.Worker(
         ["send", "chores"],
-        concurrency=settings.SEND_SHARDS + 8,
+        concurrency=len(standing()) + 2,
         stalled=3,
+        longest=HUNG,
         standing=standing(),
         context={"engine": engine, "stop": stop},
         on_restart=engine.drop_all,
