@@ -105,6 +105,7 @@ def by_the_link(scene: Scene, me: Visitor, holder: Visitor, one: WaSenderSession
     shoot(page, "phone-link-end")
     assert PhoneLink.objects.get(made_by=scene.user).end == "linked"
     assert sessions.refresh_status(wa_session=one).status == "connected" and incidents.unseen(scene.user) <= 1
+    page.goto("about:blank")  # nothing of the old page still asks
     with holder.expecting(410):
         PhoneLink.objects.update(ended_at=timezone.now() - timedelta(hours=1))
         page.goto(url)

@@ -153,7 +153,9 @@ def start_campaign(ana: Visitor, name: str, people: int) -> Campaign:
     ana.press("Next: review")
     expect(page.locator(".bubble")).to_contain_text("see you in Boston")
     for session in NUMBERS:
-        expect(page.get_by_role("listitem").filter(has_text=session)).to_contain_text("about 20 people")
+        # As the forecast deals them: who already talks with one of the numbers stays with it.
+        row = page.get_by_role("listitem").filter(has_text=session)
+        expect(row).to_contain_text(re.compile(r"about (19|20|21) people"))
     mark(page)
     ana.press(f"Start - {people} people")
     expect(page.locator("#run")).to_be_visible()
