@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
 import socket
 import time
@@ -18,11 +19,17 @@ from phonebank.accounts.services import has_administrator, make_link
 from phonebank.processes import Group, phonebank
 
 DEMO = "demo@phonebank.example"
+_turn = itertools.count()
 
 
 def free_port(wanted: int = 0) -> int:
-    """`wanted` when it is free, else any free one."""
-    for port in (wanted, 0):
+    """`wanted` when it is free, else any free one.
+
+    Below those that the system hands out, and each process from a stretch of its own: between our look and the server's
+    bind nobody else may take it, and be answered instead of us.
+    """
+    begin = 15_000 + os.getpid() % 340 * 50
+    for port in itertools.chain([wanted] * bool(wanted), (begin + next(_turn) % 50 for _ in range(50)), [0]):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
