@@ -191,7 +191,7 @@ class Cluster:
         settings = {
             "data_directory": str(self.data),
             "listen_addresses": "", "unix_socket_directories": f'"{folder}"', "unix_socket_permissions": "0700",
-            "port": PORT, "max_connections": "100", "shared_buffers": "128MB", "synchronous_commit": "on",
+            "port": PORT, "max_connections": "200", "shared_buffers": "128MB", "synchronous_commit": "on",
             "fsync": "on" if self.fsync else "off", "timezone": "UTC", "log_timezone": "UTC", "log_checkpoints": "off",
             # Phone numbers and texts stand in statements and in the detail of a constraint error: not in the log.
             "log_min_error_statement": "panic", "log_error_verbosity": "terse",
