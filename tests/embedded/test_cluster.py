@@ -141,7 +141,7 @@ def test_settings_that_the_product_relies_on(home):
     cluster = Cluster(home)
     cluster.start()
     expected = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "autovacuum": "on"}
-    expected |= {"TimeZone": "UTC", "server_encoding": "UTF8", "max_connections": "100"}
+    expected |= {"TimeZone": "UTC", "server_encoding": "UTF8", "max_connections": "200"}
     with psycopg.connect(cluster.url) as connection:
         assert {name: connection.execute(f"SHOW {name}").fetchone()[0] for name in expected} == expected
         assert connection.execute("SELECT lower('ÄÖ'), upper('é')").fetchone() == ("äö", "É")
