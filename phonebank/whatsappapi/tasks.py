@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -18,7 +19,6 @@ from phonebank.audit import chain
 from phonebank.whatsappapi.dispatch import deal, poll, reconcile, tend
 from phonebank.whatsappapi.models import ApiAnswer
 from phonebank.whatsappapi.services import (
-    alert_upkeep,
     alerts,
     brakes,
     bulk,
@@ -48,6 +48,31 @@ log = logging.getLogger(__name__)
 DRIVE = 10.0  # seconds that a job drives its shard before its successor may run elsewhere
 
 
+def _every(seconds: float, verb: Callable[[], Any]) -> Callable[[], Any]:
+    """`verb`, done at most so often by this process; at other times nothing."""
+    due = 0.0
+
+    @functools.wraps(verb)
+    def at_times() -> Any:
+        nonlocal due
+        if time.monotonic() < due:
+            return None
+        due = time.monotonic() + seconds
+        return verb()
+
+    return at_times
+
+
+_look_at_brakes = _every(5, brakes.look)
+_tidy_files = _every(3600, media.tidy_files)
+_NOW_AND_THEN = (
+    _every(20, alerts.notice_the_rest),
+    _every(30, digest.send_due),
+    _every(60, wellbeing.note),
+    *(_every(3600, one.prune) for one in (deliveries, digest, wellbeing)),
+)
+
+
 @app.task(name="drive_shard", queue="send", pass_context=True)
 async def drive_shard(context: JobContext, shard: int) -> None:
     """Holds a shard in this worker's engine."""
@@ -59,7 +84,7 @@ async def drive_shard(context: JobContext, shard: int) -> None:
 @app.task(name="tend_campaigns", queue="chores", pass_context=True)
 def tend_campaigns(context: JobContext) -> None:
     """Starts, brakes, re-deals and completes campaigns."""
-    _repeat(context, runs.start_due, brakes.look, tend.tend, pause=0.3, eager=True)
+    _repeat(context, runs.start_due, _look_at_brakes, tend.tend, pause=0.3, eager=True)
 
 
 @app.task(name="reconcile", queue="chores", pass_context=True)
@@ -115,10 +140,8 @@ def tell_people(context: JobContext) -> None:
     """Notices what needs a person, puts it into incidents and tells it."""
     _repeat(
         context,
-        wellbeing.note_at_times,
-        digest.send_due,
-        alert_upkeep.prune,
-        alerts.notice,
+        *_NOW_AND_THEN,
+        alerts.notice_links,
         incidents.fold,
         telling.tell,
         deliveries.deliver,
@@ -130,7 +153,7 @@ def tell_people(context: JobContext) -> None:
 @app.task(name="keep_media", queue="chores", pass_context=True)
 def keep_media(context: JobContext) -> None:
     """Has the gateways keep the files that campaigns need; by itself, for an upload may take minutes."""
-    _repeat(context, media.keep_links, media.tidy_at_times, pause=2.0)
+    _repeat(context, media.keep_links, _tidy_files, pause=2.0)
 
 
 @app.task(name="seal_audit", queue="chores", pass_context=True)

@@ -117,7 +117,7 @@ def crowd(account: GatewayAccount, n: int, status: str = "connected", **fields: 
 
 
 def look() -> None:
-    alerts.notice()
+    alerts.notice_links()
     alerts.notice_the_rest()
     incidents.fold()
 

@@ -104,10 +104,10 @@ def test_once_a_morning_in_the_persons_own_zone(account: GatewayAccount, user: U
     Suppression.objects.create(user=user, phone="+12125550199", session=busy, created_at=noon)
     look()
     morning = datetime(2026, 11, 20, 8, 0, tzinfo=zone)
-    assert digest.send_all(morning) == 0  # nobody asked for it
+    assert digest.send_due(morning) == 0  # nobody asked for it
     AlertSettings.objects.create(user=user, wants_digest=True)
-    assert digest.send_all(morning - timedelta(minutes=1)) == 0
-    assert digest.send_all(morning) == 1 and digest.send_all(morning + timedelta(hours=1)) == 0
+    assert digest.send_due(morning - timedelta(minutes=1)) == 0
+    assert digest.send_due(morning) == 1 and digest.send_due(morning + timedelta(hours=1)) == 0
     [letter] = mailbox.letters
     assert letter["Subject"] == "Phonebank: 5 messages on Thursday, 1 thing needs a hand"
     text, html = (part.get_content() for part in letter.iter_parts())
@@ -121,9 +121,9 @@ def test_a_morning_without_a_mail_server_is_made_up_for(user: User, mailbox: Mai
     AlertSettings.objects.create(user=user, wants_digest=True)
     morning = datetime(2026, 11, 20, 8, 30, tzinfo=zoneinfo.ZoneInfo(user.time_zone))
     port, settings.EMAIL_PORT = settings.EMAIL_PORT, 9
-    assert digest.send_all(morning) == 0
+    assert digest.send_due(morning) == 0
     settings.EMAIL_PORT = port
-    assert digest.send_all(morning + timedelta(minutes=5)) == 0  # not at every look
-    assert digest.send_all(morning + timedelta(minutes=11)) == 1 and len(mailbox.letters) == 1
+    assert digest.send_due(morning + timedelta(minutes=5)) == 0  # not at every look
+    assert digest.send_due(morning + timedelta(minutes=11)) == 1 and len(mailbox.letters) == 1
     settings.EMAIL_URL = ""
-    assert digest.send_due() == 0
+    assert digest.send_due(morning + timedelta(days=1)) == 0

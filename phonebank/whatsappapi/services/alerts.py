@@ -6,8 +6,6 @@ they are over.
 
 from __future__ import annotations
 
-import time
-
 from django.db import connection
 
 # What is to be said of each session's link now: NULL is nothing, 'wait' leaves an open alert as it is. Whoever begins
@@ -84,23 +82,15 @@ _SLOW = [
     (["failures", "acks"], _DOUBT_NOTICES),
     (["uncertain"], _UNCERTAIN_NOTICES),
 ]
-EVERY = 20.0  # seconds between looks at what does not hurry
-
-_next = 0.0
 
 
-def notice() -> int:
-    """Looks at links at each call, at the rest every 20 s. Returns how many alerts began or ended."""
-    global _next
-    changed = _run([(one, {}) for one in _QUICK])
-    if time.monotonic() >= _next:
-        _next = time.monotonic() + EVERY
-        changed += notice_the_rest()
-    return changed
+def notice_links() -> int:
+    """Links that are down or back. Returns how many alerts began or ended."""
+    return _run([(one, {}) for one in _QUICK])
 
 
 def notice_the_rest() -> int:
-    """Limits, doubts about a session, uncertain messages, and brakes that were let go."""
+    """Limits, doubts about a session, uncertain messages, and brakes that were let go: what does not hurry."""
     statements: list[tuple[str, dict[str, object]]] = [(_END_BRAKES, {})]
     for kinds, notices in _SLOW:
         statements += [(_WRITE.format(notices=notices), {}), (_END.format(notices=notices), {"kinds": kinds})]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,7 +21,6 @@ LEAST = 50  # messages below which a rate says nothing
 OPT_OUTS = 0.03
 FAILURES = 0.10
 LOST = 1  # sessions that may be lost within an hour before a campaign pauses
-EVERY = 5.0  # seconds
 COUNTED = 20_000  # messages since a resume that are counted one by one
 
 # The last messages of a campaign since it was started or resumed: how many, how many failed, and of these how many
@@ -116,15 +114,10 @@ class Gauge:
         return "fill-red" if self.reason else "fill-yellow" if float(self.width) > 25 else "fill-accent"
 
 
-_next = 0.0
-
-
 def look() -> int:
-    """Checks the running campaigns, every 5 s at most. Returns how many it paused."""
-    global _next
-    if not settings.BRAKES or time.monotonic() < _next:
+    """Checks the running campaigns. Returns how many it paused."""
+    if not settings.BRAKES:
         return 0
-    _next = time.monotonic() + EVERY
     return sum(check(campaign) for campaign in Campaign.objects.filter(state=Campaign.State.RUNNING))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import smtplib
-import time
 import zoneinfo
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -24,7 +23,6 @@ AT = 8  # o'clock, where the person lives
 UNTIL = 20  # from then on it is no morning's mail any more
 TRIES = 4
 AGAIN = timedelta(minutes=10)
-EVERY = 30.0  # seconds
 ROWS = 100  # sessions in one mail
 KEPT = timedelta(days=90)
 
@@ -46,8 +44,6 @@ WHERE s.user_id = %(user)s AND (s.deleted_at IS NULL OR x.sent + x.failed > 0)
 ORDER BY x.sent DESC, lower(s.session_name), s.id LIMIT %(limit)s
 """
 
-_next = 0.0
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -61,19 +57,12 @@ class Line:
     opted_out: int
 
 
-def send_due() -> int:
-    """Sends the mails whose morning has come, once a person and day. Looks every 30 s. Returns how many went out."""
-    global _next
-    if not settings.EMAIL_URL or time.monotonic() < _next:
+def send_due(now: datetime | None = None) -> int:
+    """Sends the mails whose morning has come, once a person and day. Returns how many went out."""
+    if not settings.EMAIL_URL:
         return 0
-    _next = time.monotonic() + EVERY
-    return send_all(timezone.now())
-
-
-def send_all(now: datetime) -> int:
-    """The same without the clock of this process."""
     wished = AlertSettings.objects.filter(wants_digest=True, user__is_active=True).select_related("user")
-    return sum(_send(one.user, now) for one in wished)
+    return sum(_send(one.user, now or timezone.now()) for one in wished)
 
 
 def _send(user: User, now: datetime) -> bool:

@@ -27,7 +27,6 @@ from phonebank.audit.models import record
 from phonebank.gateways import sync
 from phonebank.gateways.errors import GatewayError, Refused
 from phonebank.gateways.wasender import UPLOAD_DEADLINE
-from phonebank.whatsappapi.dispatch import budget
 from phonebank.whatsappapi.dispatch.media import Media
 from phonebank.whatsappapi.models import MediaFile, MediaKind, MediaLink, WaSenderSession
 from phonebank.whatsappapi.models.media import REF
@@ -246,12 +245,6 @@ def tidy_files() -> None:
     """Deletes files that nothing names any more."""
     with connection.cursor() as cursor:
         cursor.execute(_UNUSED)
-
-
-def tidy_at_times() -> None:
-    """Tidies up once an hour, whichever worker asks."""
-    if budget.take("tidy-files", gap=3600.0):
-        tidy_files()
 
 
 def _upload(row: MediaFile, base_url: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,14 +15,12 @@ from phonebank.whatsappapi.services.health import NEARLY, SILENT
 Status = WaSenderSession.Status
 
 DAY = timedelta(hours=24)
-LEAST = timedelta(minutes=1)  # between two notes of a session, and between two rounds about it
+LEAST = timedelta(minutes=1)  # between two notes of a session
 HOUR = timedelta(hours=1)
 KEPT = timedelta(days=90)
 # What each finding costs of a hundred.
 COSTS = {"failures": 40, "acks": 25}
 RATE_LIMITED, SLOWED, SILENCE, FULL, NEARLY_FULL, DROP, DROPS_MOST = 30, 15, 20, 10, 5, 5, 30
-
-_next = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +64,6 @@ def drops_of(rows: Iterable[WaSenderSession], now: datetime) -> dict[int, int]:
         status__in=[Status.DISCONNECTED, Status.LOGGED_OUT, Status.EXPIRED],
     )  # fmt: skip
     return dict(downs.order_by().values_list("session").annotate(n=Count("pk")).values_list("session", "n"))
-
-
-def note_at_times() -> int:
-    """`note`, once a minute."""
-    global _next
-    if time.monotonic() < _next:
-        return 0
-    _next = time.monotonic() + LEAST.total_seconds()
-    return note()
 
 
 def note(now: datetime | None = None) -> int:

@@ -69,7 +69,7 @@ def create_session(request: HttpRequest) -> HttpResponse:
 @require_safe
 def session(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     wa_session = session_or_404(request.user, public_id)
-    context = _link(request, wa_session, time.time())
+    context = link_panel(request, wa_session, time.time())
     return render(request, "whatsappapi/session.html", _whole(request, context))
 
 
@@ -85,7 +85,7 @@ def session_test(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             form.add_error(None, error.message)
         else:
             return redirect(reverse("whatsappapi:session", args=[public_id]) + "#tests")
-    context = _whole(request, _link(request, wa_session, 0), form)
+    context = _whole(request, link_panel(request, wa_session, 0), form)
     return render(request, "whatsappapi/session.html", context, status=422)
 
 
@@ -132,7 +132,7 @@ def session_link(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     since = float(asked) if asked.isdecimal() and len(asked) < 12 else 0.0
     if "watch" in request.GET and not _has_moved(request, wa_session, since):
         return HttpResponse(status=204)
-    return render(request, "whatsappapi/session.html#link", _link(request, wa_session, since))
+    return render(request, "whatsappapi/session.html#link", link_panel(request, wa_session, since))
 
 
 def _has_moved(request: HttpRequest, wa_session: WaSenderSession, since: float) -> bool:
@@ -150,7 +150,7 @@ def _has_moved(request: HttpRequest, wa_session: WaSenderSession, since: float) 
     return wa_session.status != request.GET["watch"]
 
 
-def _link(request: HttpRequest, wa_session: WaSenderSession, since: float) -> dict[str, object]:
+def link_panel(request: HttpRequest, wa_session: WaSenderSession, since: float) -> dict[str, object]:
     """What the page shows of linking. `since` is when the person began to wait (seconds since 1970)."""
     context: dict[str, object] = {"since": f"{int(since)}"}  # down, or the first look would come before it
     if wa_session.status in LINKING:

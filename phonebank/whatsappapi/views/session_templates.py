@@ -24,7 +24,7 @@ from phonebank.whatsappapi.services.gateways import accounts_for
 from phonebank.whatsappapi.session_template_forms import FromTemplateForm, SessionTemplateForm
 from phonebank.whatsappapi.views.access import act, session_or_404, sessions_of
 from phonebank.whatsappapi.views.cards import cards
-from phonebank.whatsappapi.views.session_pages import _link as link_panel
+from phonebank.whatsappapi.views.session_pages import link_panel
 
 FIELDS = {"name": "name", "name_taken": "name", "naming": "naming", "daily_limit": "daily_limit",
           "phone_number": "numbers", "too_many": "numbers"}  # fmt: skip
