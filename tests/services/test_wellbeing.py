@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 import zoneinfo
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from phonebank.whatsappapi.models import (
     Suppression,
     WaSenderSession,
 )
-from phonebank.whatsappapi.services import digest, wellbeing
+from phonebank.whatsappapi.services import digest, roll_up, wellbeing
 from tests.services.conftest import make_session
 from tests.services.test_alerts import Mailbox, crowd, look, mailbox
 
@@ -80,9 +81,11 @@ def wrote(row: WaSenderSession, at: datetime, n: int, **fields: Any) -> None:
     for i in range(n):
         phone = f"+1212555{Message.objects.count():04d}"
         state = "failed" if fields.get("outcome") == "rejected" else "accepted"
-        message = Message.objects.create(user=row.user, session=row, phone=phone, state=state)
+        id = uuid.uuid4()
+        message = Message.objects.create(user=row.user, session=row, phone=phone, state=state, attempt=id)
         Attempt.objects.create(
-            message=message, session=row, phone=phone, worker="w", key_version=1, connection_version=1, body_hash=b"",
+            id=id, message=message, session=row, phone=phone,
+            worker="w", key_version=1, connection_version=1, body_hash=b"",
             started_at=at + timedelta(seconds=i), lease_until=at, finished_at=at, resolved_at=at,
             **({"outcome": "accepted"} | fields),
         )  # fmt: skip
@@ -94,6 +97,7 @@ def test_once_a_morning_in_the_persons_own_zone(account: GatewayAccount, user: U
     user.save()
     busy, idle = crowd(account, 2)
     WaSenderSession.objects.filter(pk=idle.pk).update(status="logged_out")
+    WaSenderSession.objects.update(created_at=datetime(2026, 11, 1, tzinfo=zone))
     day = date(2026, 11, 19)
     noon = datetime(2026, 11, 19, 12, tzinfo=zone)
     wrote(busy, noon, 3, delivered_at=noon)
@@ -103,6 +107,7 @@ def test_once_a_morning_in_the_persons_own_zone(account: GatewayAccount, user: U
     wrote(busy, datetime(2026, 11, 20, 0, 0, tzinfo=zone), 1)  # the day after
     Suppression.objects.create(user=user, phone="+12125550199", session=busy, created_at=noon)
     look()
+    roll_up.roll_up()
     morning = datetime(2026, 11, 20, 8, 0, tzinfo=zone)
     assert digest.send_due(morning) == 0  # nobody asked for it
     AlertSettings.objects.create(user=user, wants_digest=True)
