@@ -1,10 +1,10 @@
-# make run | demo | test | check | e2e | drill | bench | fmt | lock | assets
+# make run | demo | test | check | e2e | drill | bench | wheel | upgrade | fmt | lock | assets
 PYTHON ?= python3
 V := .venv
 BIN := $(V)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run demo test check e2e drill bench fmt lock lock-bench assets
+.PHONY: run demo test check e2e drill bench wheel upgrade fmt lock lock-bench assets
 
 run: $(V)/run ## everything on this machine; the first time it shows the main job
 	@$(BIN)/python -m phonebank serve
@@ -26,6 +26,12 @@ drill: $(V)/run ## proof of the promise (docs/drill.md); ARGS=--short, points, m
 
 bench: $(V)/run .venv-bench/bench ## what sending costs beside other ways; ARGS=peers for one part (docs/benchmarks.md)
 	@$(BIN)/python -m phonebank bench $(ARGS)
+
+wheel: $(V)/run ## dist/*.whl, tried in an empty environment (deploy/check_wheel.py)
+	@$(BIN)/python deploy/check_wheel.py
+
+upgrade: $(V)/run ## a campaign begun by an earlier commit and ended by this one; FROM=commit
+	@$(BIN)/python deploy/check_upgrade.py $(FROM)
 
 check: $(V)/dev ## style, layers, migrations, deployment settings
 	@$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 import zoneinfo
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -27,6 +28,9 @@ def validate_time_zone(name: str) -> None:
             known = bool(cursor.fetchone()[0])
     if not known:
         raise ValidationError(f"{name!r} is not a time zone. Use a name such as Europe/Madrid.")
+
+
+SOON = timedelta(days=7)  # before its end, a subscription's owner is told of it
 
 
 class Plan(models.Model):
@@ -112,9 +116,23 @@ class Subscription(models.Model):
     user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="subscription")
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscriptions")
     started_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="Then the person goes on with DEFAULT_PLAN; empty: never"
+    )
+    warned_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["expires_at"], name="subscription_ends", condition=models.Q(expires_at__isnull=False))
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} on {self.plan}"
+
+    @property
+    def ends_soon(self) -> bool:
+        """Within a week: pages say so."""
+        return self.expires_at is not None and self.expires_at - timezone.now() < SOON
 
     @property
     def max_sessions(self) -> int:

@@ -8,10 +8,12 @@ from datetime import timedelta
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
-from phonebank.accounts.models import OneTimeLink, Plan, User
+from phonebank.accounts.models import ApiToken, OneTimeLink, Plan, User
 from phonebank.audit.models import record
 
 Purpose = OneTimeLink.Purpose
@@ -19,6 +21,10 @@ Purpose = OneTimeLink.Purpose
 
 class LinkSpent(Exception):
     """This link was used already, has run out or was never made."""
+
+
+class AddressTaken(Exception):
+    """Somebody else has this address."""
 
 
 class AlreadySetUp(Exception):
@@ -122,6 +128,42 @@ def set_password(*, actor: User, password: str) -> None:
         actor.set_password(password)
         actor.save(update_fields=["password"])
         record(actor=actor, verb="user.password_set", target=actor)
+
+
+def end_logins(user: User) -> None:
+    """Logs the person out everywhere: browsers, programs, and links that nobody has used yet."""
+    ApiToken.objects.filter(user=user).delete()
+    OneTimeLink.objects.filter(user=user, used_at=None).update(used_at=timezone.now())
+    mine = [
+        row.session_key
+        for row in Session.objects.filter(expire_date__gt=timezone.now()).iterator(chunk_size=500)
+        if row.get_decoded().get(SESSION_KEY) == str(user.pk)
+    ]
+    Session.objects.filter(session_key__in=mine).delete()
+
+
+def change_address(*, actor: User, user: User, email: str) -> None:
+    """Another address for `user`, by an administrator or where no mail can prove it. The old one stops working.
+
+    AddressTaken when somebody else has it. Neither address gets into the record.
+    """
+    email = email.strip().lower()
+    with transaction.atomic():
+        row = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        if row.email == email:
+            return
+        if User.objects.filter(email__iexact=email).exclude(pk=row.pk).exists():
+            raise AddressTaken
+        row.email = email
+        row.save(update_fields=["email"])
+        EmailAddress.objects.filter(user=row).delete()
+        _trust_address(row)
+        record(actor=actor, verb="user.address_changed", target=row, owner=row)
+
+
+def unproven_address(user: User) -> EmailAddress | None:
+    """The address that this person has still to prove, where mail asks for it."""
+    return EmailAddress.objects.filter(user=user, verified=False).order_by("-primary", "pk").first()
 
 
 def signup_is_open() -> bool:

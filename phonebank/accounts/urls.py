@@ -14,7 +14,4 @@ urlpatterns = [
     path("tokens/", token_views.tokens, name="tokens"),
     path("tokens/<uuid:public_id>/revoke/", token_views.token_revoke, name="token_revoke"),
     path("theme/", views.theme, name="theme"),
-    path("people/", views.people, name="people"),
-    path("people/invite/", views.invite, name="invite"),
-    path("people/<uuid:public_id>/login-link/", views.login_link, name="login_link"),
 ]

@@ -1,4 +1,4 @@
-"""One-time links, a person's settings, and the administrator's people page."""
+"""One-time links and a person's settings."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from django.contrib import messages
 from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
-from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from phonebank.accounts import services
-from phonebank.accounts.forms import InviteForm, NewAccountForm, ProfileForm
-from phonebank.accounts.models import OneTimeLink, User
+from phonebank.accounts.forms import NewAccountForm, ProfileForm
+from phonebank.accounts.models import OneTimeLink
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 THEMES = {"light", "dark", "system"}
@@ -96,7 +94,7 @@ def settings_page(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def password(request: HttpRequest) -> HttpResponse:
     """Asks for the old password, except from who has none or has just come by a one-time link (they forgot it)."""
-    new_only = not request.user.has_usable_password() or _came_by_link(request)
+    new_only = came_by_link(request)
     form = (SetPasswordForm if new_only else PasswordChangeForm)(request.user, request.POST or None)
     if request.method == "POST" and form.is_valid():
         services.set_password(actor=request.user, password=form.cleaned_data["new_password1"])
@@ -109,7 +107,10 @@ def password(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/password.html", {"form": form, "nav": "settings"}, status=status)
 
 
-def _came_by_link(request: HttpRequest) -> bool:
+def came_by_link(request: HttpRequest) -> bool:
+    """Whether the person logged in by a one-time link within the last half hour, or has no password to be asked for."""
+    if not request.user.has_usable_password():
+        return True
     at = parse_datetime(request.session.get(LINK_LOGIN, ""))
     return at is not None and timezone.now() - at < FRESH
 
@@ -125,52 +126,3 @@ def theme(request: HttpRequest) -> HttpResponse:
     if chosen in THEMES:
         response.set_cookie("theme", chosen, max_age=31_536_000, samesite="Lax", secure=request.is_secure())
     return response
-
-
-@require_GET
-def people(request: HttpRequest) -> HttpResponse:
-    _require_administrator(request)
-    return _people_page(request, InviteForm())
-
-
-@require_POST
-def invite(request: HttpRequest) -> HttpResponse:
-    """Makes an invitation and shows its link, this once."""
-    _require_administrator(request)
-    form = InviteForm(request.POST)
-    if not form.is_valid():
-        return _people_page(request, form, status=422)
-    email = form.cleaned_data["email"]
-    token = services.make_link(purpose=services.Purpose.INVITE, email=email, hours=24 * 7, actor=request.user)
-    return _people_page(request, InviteForm(), made=_made(request, token, email, "invitation", "7 days"))
-
-
-@require_POST
-def login_link(request: HttpRequest, public_id: str) -> HttpResponse:
-    """A login link for somebody who forgot their password, shown this once."""
-    _require_administrator(request)
-    user = get_object_or_404(User, public_id=public_id, is_active=True)
-    token = services.make_link(purpose=services.Purpose.LOGIN, user=user, hours=24, actor=request.user)
-    return _people_page(request, InviteForm(), made=_made(request, token, user.email, "login link", "24 hours"))
-
-
-def _made(request: HttpRequest, token: str, email: str, kind: str, lasts: str) -> dict[str, str]:
-    url = request.build_absolute_uri(reverse("accounts:link", args=[token]))
-    return {"url": url, "email": email, "kind": kind, "lasts": lasts}
-
-
-def _people_page(
-    request: HttpRequest, form: InviteForm, made: dict[str, str] | None = None, status: int = 200
-) -> HttpResponse:
-    users = User.objects.select_related("subscription__plan").order_by("email")
-    invites = OneTimeLink.objects.filter(
-        purpose=services.Purpose.INVITE, used_at=None, expires_at__gt=timezone.now()
-    ).order_by("email")
-    page = Paginator(users, 50).get_page(request.GET.get("page"))
-    context = {"page": page, "invites": invites, "form": form, "made": made, "nav": "people"}
-    return render(request, "accounts/people.html", context, status=status)
-
-
-def _require_administrator(request: HttpRequest) -> None:
-    if not request.user.is_superuser:
-        raise PermissionDenied

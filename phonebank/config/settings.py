@@ -125,6 +125,7 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_UNIQUE_EMAIL = True
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if EMAIL_URL else "none"
+ACCOUNT_CHANGE_EMAIL = True  # a new address takes the place of the old one once it is proven
 ACCOUNT_SIGNUP_FORM_CLASS = "phonebank.accounts.forms.SignupForm"
 ACCOUNT_PREVENT_ENUMERATION = True
 if EMAIL_URL:
@@ -148,6 +149,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = IS_HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked from beside us, not through the proxy
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
@@ -253,12 +255,13 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # Campaigns that lose too many people pause by themselves. A drill, which breaks things on purpose, switches that off.
 BRAKES = env.bool("BRAKES", default=True)
 
+LOG_FORMAT = env.str("LOG_FORMAT", default="line")  # line | json
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"request_id": {"()": "phonebank.audit.logs.RequestId"}},
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}{request_id}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+    "formatters": {"line": {"()": "phonebank.audit.logs.Line"}, "json": {"()": "phonebank.audit.logs.Json"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="WARNING")},
     "loggers": {"phonebank": {"level": env.str("LOG_LEVEL", default="INFO")}},
 }

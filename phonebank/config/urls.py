@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from allauth.account import views as allauth
-from allauth.account.decorators import secure_admin_login
-from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.templatetags.static import static
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from phonebank.accounts.views import password
+from phonebank.whatsappapi.views.health import live, ready
 from phonebank.whatsappapi.views.links import phone_link
 from phonebank.whatsappapi.views.operations import prometheus
-
-# One login page, with its throttle, for administrators too.
-admin.site.login = login_not_required(secure_admin_login(admin.site.login))
 
 # allauth's pages by name, not its whole list: what is not listed here does not exist. The names are allauth's own.
 account_pages = [
@@ -52,7 +48,8 @@ urlpatterns = [
     path("accounts/", include(account_pages)),
     path("link/<str:token>/", phone_link, name="phone_link"),
     path("audit/", include("phonebank.audit.urls")),
-    path("admin/", admin.site.urls),
     path("metrics", prometheus, name="metrics"),
+    path("healthz", live, name="healthz"),
+    path("readyz", ready, name="readyz"),
     path("api/", include("phonebank.whatsappapi.api.urls")),
 ]

@@ -22,7 +22,7 @@ def check_server(target: str | Mapping[str, Any]) -> None:
     import psycopg
 
     try:
-        params = _parameters(target)
+        params = connection_parameters(target)
         where = f"PostgreSQL at {params.get('host') or 'the local socket'}"
         with psycopg.connect(**params) as connection:
             version = connection.info.server_version
@@ -36,7 +36,7 @@ def check_server(target: str | Mapping[str, Any]) -> None:
         raise DatabaseUnavailable(f"{where} is version {found}; Phonebank needs PostgreSQL {OLDEST} or newer.")
 
 
-def _parameters(target: str | Mapping[str, Any]) -> dict[str, Any]:
+def connection_parameters(target: str | Mapping[str, Any]) -> dict[str, Any]:
     """libpq's connection parameters; what Django alone understands (a pool, an isolation level) is left out."""
     from psycopg import conninfo, pq
 

@@ -74,6 +74,7 @@ class _LoopThread:
         self._thread.join(5)
 
 
+gate: Callable[[], None] | None = None  # asked before each call; refuses by raising (the restore guard)
 _lock = threading.Lock()
 _running: _LoopThread | None = None
 _left_behind: list[_LoopThread] = []  # a forked child must not finalise its parent's loop and sockets
@@ -88,6 +89,8 @@ def run(base_url: str, work: Callable[[WaSender], Awaitable[T]], *, deadline: fl
     within `deadline` seconds. Safe from any thread but the gateway's own.
     """
     global _running
+    if gate is not None:
+        gate()
     with _lock:
         if _running is None:
             _running = _LoopThread()

@@ -111,7 +111,7 @@ class _Reader:
         del self.world.by_key[known.api_key]
         for name in ("settings", "api_key", "webhook_secret", "updated_at", "status", "linked"):
             setattr(known, name, getattr(fresh, name))
-        self.world.by_key[known.api_key] = known
+        self.world.put_session(known)
 
     def on_gone(self, session_id: int) -> None:
         self.world.remove_session(self.world.sessions[session_id])

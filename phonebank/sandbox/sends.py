@@ -90,14 +90,16 @@ class Sends:
     """Takes messages in and lets them live: pending, sent, delivered, read, or failed."""
 
     def __init__(
-        self, ledger: Ledger, knobs: KnobStore, agenda: Agenda, events: Events, record: Callable[..., None], seed: int
-    ) -> None:
+        self, ledger: Ledger, knobs: KnobStore, agenda: Agenda, events: Events, record: Callable[..., None], seed: int,
+        hear: Callable[[Message], None] = lambda message: None,
+    ) -> None:  # fmt: skip
         self.ledger = ledger
         self.knobs = knobs
         self.agenda = agenda
         self.events = events
         self.record = record
         self.random = Random(seed)  # noqa: S311 - repeatable on purpose
+        self.hear = hear
 
     def answer(self, session: Session, body: dict[str, Any], first_byte: float) -> tuple[Response, Message | None]:
         """Checks and accepts one send; no message means that it was refused."""
@@ -220,6 +222,8 @@ class Sends:
         self.events.message_status(message, status, done)
         if status in (ERROR, SENT):
             self.events.message_sent(message)
+        if status == DELIVERED:
+            self.hear(message)
         if status == SENT and message.delivered_at:
             self.agenda.at(message.delivered_at, self._advance, message)
         elif status == DELIVERED and message.read_at:

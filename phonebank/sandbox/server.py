@@ -20,9 +20,9 @@ from .journal import Journal
 from .knobs import KnobStore
 from .limits import Limiter
 from .links import Links
-from .messages import Ledger
+from .messages import Ledger, Message
 from .sends import Sends
-from .state import World
+from .state import CONNECTED, World
 from .webhooks import Courier
 
 BODY_LIMIT = 1024 * 1024  # bytes, of anything but an upload
@@ -49,7 +49,9 @@ class Sandbox:
         self.ledger = Ledger()
         self.events = Events(self.knobs, self.agenda, self.courier, config.seed)
         self.links = Links(self.world, self.knobs, self.agenda, self.events)
-        self.sends = Sends(self.ledger, self.knobs, self.agenda, self.events, self.journal.record, config.seed)
+        self.sends = Sends(
+            self.ledger, self.knobs, self.agenda, self.events, self.journal.record, config.seed, self._hear
+        )
         self.journal.load(self.world, self.ledger, self.sends, self.links)
         if config.token not in self.world.by_token:
             self.world.add_account(config.token)
@@ -70,6 +72,12 @@ class Sandbox:
             admin.handle(self, exchange)
         else:
             phones.handle(self, exchange)
+
+    def _hear(self, message: Message) -> None:
+        """What one session's number writes to another's, that one receives, as from any phone."""
+        phone = self.world.line((message.to or "").removeprefix("+"))
+        if phone is not None and phone is not message.session and phone.status == CONNECTED:
+            admin.receive(self, phone, message.session.number, str(message.fields.get("text") or ""))
 
     def reset(self, *, sessions: bool = False) -> None:
         """Forgets messages, replies, limits, statistics, knobs and faults; with `sessions` these too."""

@@ -121,6 +121,7 @@ class World:
         self.former: dict[int, Session] = {}  # deleted ones: what they sent stays in the ledger
         self.by_token: dict[str, Account] = {}
         self.by_key: dict[str, Session] = {}
+        self._lines: dict[str, Session] = {}  # digits of a linked number -> the session that was linked to it last
         self._next_session = FIRST_SESSION_ID
         self._next_inbound = 1
 
@@ -159,10 +160,12 @@ class World:
     def put_session(self, session: Session) -> None:
         self.sessions[session.id] = session
         self.by_key[session.api_key] = session
+        self._lines[session.linked] = session
         self._next_session = max(self._next_session, session.id + 1)
 
     def save(self, session: Session) -> None:
         """Writes the session's lasting part into the journal."""
+        self._lines[session.linked] = session
         self.record(
             "session",
             session.id,
@@ -175,6 +178,11 @@ class World:
             session.status,
             session.linked,
         )
+
+    def line(self, digits: str) -> Session | None:
+        """The session that is linked to this number."""
+        found = self._lines.get(digits)
+        return found if found is not None and found.linked == digits and found.id in self.sessions else None
 
     def remove_session(self, session: Session) -> None:
         self.former[session.id] = self.sessions.pop(session.id)

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from phonebank.accounts.services import signup_is_open
+from phonebank.whatsappapi.services.announcements import showing
 from phonebank.whatsappapi.services.incidents import unseen
 from phonebank.whatsappapi.services.operations import stopped
 
@@ -20,5 +21,6 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "has_mail": bool(settings.EMAIL_URL),
         "signup_is_open": signup_is_open,  # asked only where a template names it
         "stopped": stopped,
+        "announcements": lambda: showing(request.user),  # asked by pages with a sidebar only
         "bell": lambda: unseen(request.user),  # asked by the sidebar only
     }

@@ -83,9 +83,10 @@ class SessionFilter:
     status: str = ""
     light: str = ""
     group: SessionGroup | None = None
+    shared: bool = False  # only what others share with the person
     sort: str = ""
 
-    FIELDS: ClassVar[tuple[str, ...]] = ("q", "status", "light", "group", "sort")
+    FIELDS: ClassVar[tuple[str, ...]] = ("q", "status", "light", "group", "shared", "sort")
 
     @classmethod
     def read(cls, given: Mapping[str, str], groups: list[SessionGroup]) -> SessionFilter:
@@ -100,19 +101,21 @@ class SessionFilter:
             status=status if status in STANDINGS or status in STATUSES else "",
             light=light if light in LIGHTS else "",
             group=group,
+            shared=given.get("shared") == "1",
             sort=sort if sort in SORTS else "",
         )
 
     @property
     def is_narrow(self) -> bool:
         """Whether it may leave something out."""
-        return bool(self.q or self.status or self.light or self.group)
+        return bool(self.q or self.status or self.light or self.group or self.shared)
 
     @property
     def query(self) -> str:
         """As the beginning of an address's query: empty, or with & at its end."""
         given = {name: getattr(self, name) for name in self.FIELDS}
         given["group"] = self.group.public_id if self.group else ""
+        given["shared"] = "1" if self.shared else ""
         text = urlencode({name: value for name, value in given.items() if value})
         return text + "&" if text else ""
 

@@ -19,6 +19,7 @@ from phonebank.audit import chain
 from phonebank.whatsappapi.dispatch import deal, poll, reconcile, tend
 from phonebank.whatsappapi.models import ApiAnswer
 from phonebank.whatsappapi.services import (
+    account_deletion,
     alerts,
     brakes,
     bulk,
@@ -26,12 +27,14 @@ from phonebank.whatsappapi.services import (
     deliveries,
     digest,
     erasure,
+    guard,
     health,
     imports,
     incidents,
     links,
     media,
     optout,
+    probes,
     reconnect,
     retention,
     roll_up,
@@ -39,7 +42,9 @@ from phonebank.whatsappapi.services import (
     session_history,
     session_templates,
     sessions,
+    sharing,
     single,
+    subscriptions,
     telling,
     wellbeing,
 )
@@ -64,12 +69,14 @@ def _every(seconds: float, verb: Callable[[], Any]) -> Callable[[], Any]:
 
 
 _look_at_brakes = _every(5, brakes.look)
+_look_at_home = _every(60, guard.look)
 _tidy_files = _every(3600, media.tidy_files)
 _NOW_AND_THEN = (
     _every(20, alerts.notice_the_rest),
     _every(30, digest.send_due),
     _every(60, wellbeing.note),
-    *(_every(3600, one.prune) for one in (deliveries, digest, wellbeing)),
+    *(_every(3600, one.prune) for one in (deliveries, digest, probes, sharing, wellbeing)),
+    _every(600, retention.prune_logins),
 )
 
 
@@ -84,19 +91,19 @@ async def drive_shard(context: JobContext, shard: int) -> None:
 @app.task(name="tend_campaigns", queue="chores", pass_context=True)
 def tend_campaigns(context: JobContext) -> None:
     """Starts, brakes, re-deals and completes campaigns."""
-    _repeat(context, runs.start_due, _look_at_brakes, tend.tend, pause=0.3, eager=True)
+    _repeat(context, _look_at_home, guard.resting(runs.start_due), _look_at_brakes, tend.tend, pause=0.3, eager=True)
 
 
 @app.task(name="reconcile", queue="chores", pass_context=True)
 def reconcile_unknown(context: JobContext) -> None:
     """Looks up attempts without an answer."""
-    _repeat(context, _reconcile, pause=1.0)
+    _repeat(context, guard.resting(_reconcile), pause=1.0)
 
 
 @app.task(name="poll_deliveries", queue="chores", pass_context=True)
 def poll_deliveries(context: JobContext) -> None:
     """Asks about deliveries that no webhook reported."""
-    _repeat(context, poll.sweep_at_times, poll.poll, pause=1.0, eager=True)
+    _repeat(context, poll.sweep_at_times, guard.resting(poll.poll), pause=1.0, eager=True)
 
 
 @app.task(name="look_after_sessions", queue="chores", pass_context=True)
@@ -104,18 +111,22 @@ def look_after_sessions(context: JobContext) -> None:
     """Polls statuses, finds lost intents and people behind LIDs, opens new days, clears away."""
     _repeat(
         context,
-        sessions.poll_statuses,
-        sessions.recheck_refused,
-        sessions.reconcile_intents,
+        guard.resting(sessions.poll_statuses),
+        guard.resting(sessions.recheck_refused),
+        guard.resting(sessions.reconcile_intents),
         session_history.notice_changes,
         single.tidy_singles,
-        optout.resolve_lids,
+        guard.resting(probes.look_after),
+        guard.resting(optout.resolve_lids),
         tend.reset_usage,
+        subscriptions.expire,
+        subscriptions.warn,
         tend.mark_surplus,
         campaigns.finish_what_was_begun,
         imports.finish_what_was_begun,
         bulk.finish_what_was_begun,
-        session_templates.follow_wanted,
+        account_deletion.finish_what_was_begun,
+        guard.resting(session_templates.follow_wanted),
         health.weigh,
         ApiAnswer.objects.delete_expired,
         retention.prune_webhooks,
@@ -132,7 +143,7 @@ def roll_up_counts(context: JobContext) -> None:
 @app.task(name="reconnect_sessions", queue="chores", pass_context=True)
 def reconnect_sessions(context: JobContext) -> None:
     """Brings dropped sessions back; by itself, for gateways may be slow."""
-    _repeat(context, reconnect.bring_back, links.tidy, pause=1.0)
+    _repeat(context, guard.resting(reconnect.bring_back), links.tidy, pause=1.0)
 
 
 @app.task(name="tell_people", queue="chores", pass_context=True)
@@ -153,7 +164,7 @@ def tell_people(context: JobContext) -> None:
 @app.task(name="keep_media", queue="chores", pass_context=True)
 def keep_media(context: JobContext) -> None:
     """Has the gateways keep the files that campaigns need; by itself, for an upload may take minutes."""
-    _repeat(context, media.keep_links, _tidy_files, pause=2.0)
+    _repeat(context, guard.resting(media.keep_links), _tidy_files, pause=2.0)
 
 
 @app.task(name="seal_audit", queue="chores", pass_context=True)
@@ -215,6 +226,12 @@ def share_campaign(campaign: int, session: int) -> None:
     runs.share(campaign, session)
 
 
+@app.task(name="tell_invited", queue="work")
+def tell_invited(share: int) -> None:
+    """Mails an invitation to a session."""
+    sharing.tell_invited(share)
+
+
 @app.task(name="cancel_rows", queue="work")
 def cancel_rows(campaign: int) -> None:
     """Cancels the rows of a cancelled campaign."""
@@ -224,6 +241,9 @@ def cancel_rows(campaign: int) -> None:
 @app.task(name="run_bulk", queue="work", pass_context=True)
 def run_bulk(context: JobContext, user: int) -> None:
     """Goes on with a person's bulk actions for some seconds, then makes room for other work."""
+    if guard.is_held():
+        bulk.go_on(user, 60)
+        return
     wait = bulk.run(user, time.monotonic() + DRIVE, context.additional_context["stop"])
     if wait is not None:
         bulk.go_on(user, wait)
@@ -232,7 +252,7 @@ def run_bulk(context: JobContext, user: int) -> None:
 @app.task(name="follow_templates", queue="work")
 def follow_templates() -> None:
     """Has sessions take their template's settings over."""
-    while session_templates.follow_wanted():
+    while guard.resting(session_templates.follow_wanted)():
         pass
 
 
@@ -247,3 +267,10 @@ def erase_person(contact: int) -> None:
     """Erases what is left of a person, now or when nothing of theirs is under way any more."""
     if not erasure.finish(contact):
         jobs.defer("erase_person", lock=f"erase:{contact}", delay=erasure.AGAIN, contact=contact)
+
+
+@app.task(name="delete_account", queue="work")
+def delete_account(account: int) -> None:
+    """Erases an account that its owner closed, now or when nothing of it is under way any more."""
+    if guard.is_held() or not account_deletion.go_on(account):
+        jobs.defer(account_deletion.JOB, lock=account_deletion.LOCK, delay=account_deletion.AGAIN, account=account)

@@ -5,26 +5,33 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.test import Client
 from django.utils import timezone
 
 from phonebank.accounts.api_tokens import create_token
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import (
+    Alert,
     ApiMessage,
     BulkAction,
     BulkResult,
     Conversation,
+    Delivery,
     InboundMessage,
+    Incident,
     MediaFile,
     Message,
     MessageTemplate,
     SessionGroup,
+    SessionShare,
     SessionTemplate,
     Suppression,
     TemplatedSession,
     WaSenderSession,
 )
+from phonebank.whatsappapi.services import channels
+from phonebank.whatsappapi.services.channels import settings_of
 from tests.accounts.conftest import plans
 from tests.services.conftest import _sandbox, sandbox
 from tests.views.conftest import Desk
@@ -103,6 +110,23 @@ class Owner(Desk):
         )
         return found
 
+    def invitation(self) -> SessionShare:
+        """Somebody else wants to share a session."""
+        EmailAddress.objects.create(user=self.user, email=self.user.email, verified=True)
+        theirs = Desk(f"lends.{self.user.email}").session("Lent")
+        return SessionShare.objects.create(session=theirs, email=self.user.email)
+
+    def alarmed(self, wa_session: WaSenderSession) -> dict[str, Any]:
+        """An incident that was told on a channel as a rule says."""
+        settings_of(self.user)
+        channel = channels.add(actor=self.user, kind="mail", name="Desk", address="desk@example.org")
+        now = timezone.now()
+        incident = Incident.objects.create(user=self.user, kind="lost", size=1, opened_at=now, last_at=now)
+        Alert.objects.create(user=self.user, session=wa_session, key="lost:0", text="Down.", incident=incident)
+        delivery = Delivery.objects.create(channel=channel, incident=incident, event="opened", state="sent", due_at=now)
+        rule = channels.save_rule(actor=self.user, rule=None, name="R", kinds=["lost"], channels=[channel])
+        return {"incidents": incident, "channels": channel, "deliveries": delivery, "alert-rules": rule}
+
     def furnish(self) -> dict[str, Any]:
         """One of each thing that an address may name, by the first word of the address."""
         campaign = self.campaign(2, state="draft")
@@ -129,6 +153,9 @@ class Owner(Desk):
                 user=self.user, kind="image", mime="image/png", name="a.png", size=8, digest=b"d" * 32, content=PNG
             ),
             "suppressions": Suppression.objects.create(user=self.user, phone="+12125550199"),
+            "shares": SessionShare.objects.create(session=wa_session, email="friend@example.org"),
+            "invitations": self.invitation(),
+            **self.alarmed(wa_session),
         }
 
 

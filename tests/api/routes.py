@@ -29,6 +29,16 @@ ENTRIES: dict[str, dict[str, Entry]] = {
     "sessions/<uuid:id>/connect/": {"POST": 424},
     "sessions/<uuid:id>/disconnect/": {"POST": 424},
     "sessions/<uuid:id>/qr/": {"GET": 200},
+    "sessions/<uuid:id>/leave/": {"POST": 404},
+    "shares/": {
+        "GET": 200,
+        "POST": (201, lambda mine: {"session": mine["sessions"], "email": "new@example.org", "role": "viewer"}),
+    },
+    "shares/<uuid:id>/": {"GET": 200, "PATCH": (200, lambda _: {"role": "operator"}), "DELETE": 204},
+    "invitations/": {"GET": 200},
+    "invitations/<uuid:id>/": {"GET": 200},
+    "invitations/<uuid:id>/accept/": {"POST": 204},
+    "invitations/<uuid:id>/decline/": {"POST": 204},
     "bulk-actions/": {"GET": 200, "POST": (202, lambda mine: {"verb": "connect", "sessions": [mine["sessions"]]})},
     "bulk-actions/<uuid:id>/": {"GET": 200},
     "bulk-actions/<uuid:id>/results/": {"GET": 200},
@@ -80,13 +90,36 @@ ENTRIES: dict[str, dict[str, Entry]] = {
         "POST": (200, lambda mine: {"phone_numbers": ["+12125550150"], "account": mine["accounts"]}),
     },
     "session-templates/<uuid:id>/follow/": {"POST": (200, lambda mine: {"sessions": [mine["sessions"]]})},
+    "sessions/<uuid:id>/health/": {"GET": 200},
+    "sessions/<uuid:id>/reconnects/": {"GET": 200, "PATCH": (200, lambda _: {"is_on": False})},
+    "sessions/<uuid:id>/phone-links/": {"GET": 200, "POST": 409, "DELETE": 204},
+    "sessions/<uuid:id>/self-check/": {"GET": 200, "PATCH": (200, lambda _: {"partner": None})},
+    "incidents/": {"GET": 200},
+    "incidents/<uuid:id>/": {"GET": 200},
+    "incidents/<uuid:id>/acknowledge/": {"POST": 200},
+    "alert-rules/": {
+        "GET": 200,
+        "POST": (201, lambda mine: {"name": "Night", "kinds": ["lost"], "channels": [mine["channels"]]}),
+    },
+    "alert-rules/<uuid:id>/": {
+        "GET": 200,
+        "PATCH": (200, lambda mine: {"channels": [mine["channels"]], "session": mine["sessions"]}),
+        "DELETE": 204,
+    },
+    "channels/": {"GET": 200, "POST": (201, lambda _: {"kind": "mail", "address": "night@example.org"})},
+    "channels/<uuid:id>/": {"GET": 200, "PATCH": (200, lambda _: {"is_active": False}), "DELETE": 204},
+    "channels/<uuid:id>/test/": {"POST": 202},
+    "deliveries/": {"GET": 200},
+    "deliveries/<uuid:id>/": {"GET": 200},
+    "deliveries/<uuid:id>/replay/": {"POST": 202},
+    "alert-settings/": {"GET": 200, "PATCH": (200, lambda _: {"quiet_from": 22, "quiet_until": 6})},
     "analytics/days/": {"GET": 200},
     "analytics/sessions/": {"GET": 200},
     "campaigns/<uuid:id>/progress/": {"GET": 200},
     "campaigns/<uuid:id>/recipients/": {"GET": 200},
 }
 # Bodies that name nothing of the owner's: whoever else sends them does it for themselves.
-ABOUT_NOTHING = {"contacts/bulk/", "suppressions/", "templates/", "media/"}
+ABOUT_NOTHING = {"contacts/bulk/", "suppressions/", "templates/", "media/", "channels/", "alert-settings/"}
 # Not of the API's own kind: their own tests are in test_docs.py and test_errors.py.
 ELSEWHERE = {"schema/", "docs/", ""}
 

@@ -16,6 +16,8 @@ QUERIES = [
     ("contacts/?list=", "lists"),
     ("campaigns/?session=", "sessions"),
     ("campaigns/{campaigns}/recipients/?session=", "sessions"),
+    ("deliveries/?channel=", "channels"),
+    ("deliveries/?incident=", "incidents"),
 ]
 # Address, method, body of one's own things, and the field into which the stranger's id goes.
 BODIES: list[tuple[str, str, dict[str, Any], str]] = [
@@ -36,6 +38,11 @@ BODIES: list[tuple[str, str, dict[str, Any], str]] = [
     ("campaigns/", "POST", {"contact_list": "{lists}", "sessions": ["{sessions}"]}, "media.file:media"),
     ("campaigns/{campaigns}/", "PATCH", {}, "media.file:media"),
     ("conversations/{conversations}/answer/", "POST", {"body": "Hi"}, "media.file:media"),
+    ("alert-rules/", "POST", {"name": "R", "kinds": ["lost"]}, "session:sessions"),
+    ("alert-rules/", "POST", {"name": "R", "kinds": ["lost"]}, "group:groups"),
+    ("alert-rules/", "POST", {"name": "R", "kinds": ["lost"]}, "channels[]:channels"),
+    ("alert-rules/{alert-rules}/", "PATCH", {}, "channels[]:channels"),
+    ("sessions/{sessions}/self-check/", "PATCH", {}, "partner:sessions"),
 ]
 
 

@@ -77,7 +77,7 @@ def test_an_address_that_is_none_is_left_out(desk: Desk, address: str) -> None:
         ("/whatsappapi/webhook/x/", "webhook"),
         ("/admin/", "administrator"),
         ("/whatsappapi/sessions/", "page"),
-        ("/accounts/people/", "page"),
+        ("/whatsappapi/administration/", "page"),
     ],
 )
 def test_the_way_of_a_request(rf: Any, plans: None, path: str, how: str) -> None:
@@ -111,7 +111,7 @@ def test_log_lines_of_a_request_carry_its_id(desk: Desk) -> None:
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     config = django_settings.LOGGING
-    handler.setFormatter(logging.Formatter(config["formatters"]["line"]["format"], style="{"))
+    handler.setFormatter(import_string(config["formatters"]["line"]["()"])())
     assert config["handlers"]["console"]["filters"] == ["request_id"]
     handler.addFilter(import_string(config["filters"]["request_id"]["()"])())
     logger = logging.getLogger("django.request")

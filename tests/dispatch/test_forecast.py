@@ -164,7 +164,7 @@ def test_its_own_pace_and_another_campaign(bench: Bench) -> None:
         bench.campaign(bench.people(40, "Others"), [session])
         campaign = bench.campaign(bench.people(40, start=40), [session], run=False)
         told = agree(bench, at, campaign, 40, NOON)
-        assert told.notes == ["Other campaigns of yours run over the same sessions; they take turns."]
+        assert told.notes == ["Other campaigns run over the same sessions; they take turns."]
         slow = bench.campaign(bench.people(10, "Slow", start=80), [session], run=False, pace=2)
         agree(bench, at, slow, 10, NOON + timedelta(hours=1))
 

@@ -8,7 +8,16 @@ from datetime import timedelta
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from phonebank.whatsappapi.models import Alert, Channel, Delivery, Incident, PhoneLink, WaSenderSession
+from phonebank.whatsappapi.models import (
+    Alert,
+    Channel,
+    Delivery,
+    Incident,
+    PhoneLink,
+    Probe,
+    ProbePair,
+    WaSenderSession,
+)
 from phonebank.whatsappapi.services import channels, incidents, sessions, wellbeing
 from tests.e2e.conftest import CORNERS, JOURNEY, PHONE, Scene, Visitor, check_page, look, shoot
 
@@ -50,6 +59,20 @@ def crowd(scene: Scene, one: WaSenderSession) -> Incident:
     return found
 
 
+def self_checks(one: WaSenderSession) -> None:
+    """With a session of a long name: three that came to something else each, and the next in an hour."""
+    other = WaSenderSession.objects.exclude(pk=one.pk).first()
+    other.session_name, other.linked_number = "Front desk of the northern warehouse, second floor", "+12125550199"
+    other.save()
+    soon = timezone.now() + timedelta(hours=1)
+    ProbePair.objects.create(session=one, partner=other, next_at=soon)
+    for outcome, after in (("good", 1.2), ("unheard", 3.4), ("slow", 412.0)):
+        Probe.objects.create(
+            sender=one, receiver=other, is_heard=True, outcome=outcome, sent_after=after, delivered_after=after,
+            arrived_after=None if outcome == "unheard" else after,
+        )  # fmt: skip
+
+
 def test_alerts_and_the_link_for_the_phone(scene: Scene, visit: Callable[[], Visitor]) -> None:
     me = visit()
     me.log_in(scene)
@@ -60,6 +83,7 @@ def test_alerts_and_the_link_for_the_phone(scene: Scene, visit: Callable[[], Vis
     channels.add(actor=scene.user, kind="chat", name="Team", address=SLACK)
     found = crowd(scene, one)
     wellbeing.note()
+    self_checks(one)
     pages = {
         "/whatsappapi/": "40 sessions",
         "/whatsappapi/alerts/": "40 sessions",
@@ -68,7 +92,7 @@ def test_alerts_and_the_link_for_the_phone(scene: Scene, visit: Callable[[], Vis
         "/whatsappapi/alerts/rules/add/": "On these channels",
         "/whatsappapi/alerts/channels/": "Slack",
         "/whatsappapi/alerts/log/": "The mail server took it.",
-        f"/whatsappapi/sessions/{one.public_id}/history/": "Health:",
+        f"/whatsappapi/sessions/{one.public_id}/history/": "Self-check",
         f"/whatsappapi/sessions/{one.public_id}/settings/": "When the link drops",
     }
     wrong += look(me, pages, CORNERS)

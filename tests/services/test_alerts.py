@@ -49,9 +49,14 @@ class Hook:
     def __init__(self) -> None:
         self.answers: list[int] = []
         self.taken: list[tuple[dict[str, str], bytes]] = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
+        self.port = 0
+        self.open()
         self.url = f"http://127.0.0.1:{self.port}/hook"
+
+    def open(self) -> None:
+        """At the same port as before."""
+        self._socket = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._socket.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -72,14 +77,18 @@ class Hook:
                 peer.sendall(b"HTTP/1.1 %d Said\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
 
     def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)  # wakes whoever waits in accept
         self._socket.close()
 
 
 class Mailbox:
     def __init__(self) -> None:
         self.letters: list[Any] = []
+        self.answers: list[str] = []  # its next ones, then 250
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        if self.answers:
+            return self.answers.pop(0)
         self.letters.append(message_from_bytes(envelope.content, policy=policy.default))
         return "250 OK"
 
@@ -375,6 +384,27 @@ def test_mail_that_cannot_be_sent_says_why(user: User, settings: Any) -> None:
         channels.test(actor=user, channel=Channel.objects.get())
         deliveries.deliver()
         assert Delivery.objects.first().outcome.startswith(why)
+
+
+def test_servers_that_are_down_get_it_once_when_they_are_back(
+    account: GatewayAccount, user: User, hook: Hook, mailbox: Mailbox, settings: Any
+) -> None:
+    mail = channels.settings_of(user) and Channel.objects.get()
+    ours = channels.add(actor=user, kind="webhook", name="Ours", address=hook.url)
+    channels.save_rule(actor=user, rule=AlertRule.objects.get(), name="R", kinds=["lost"], channels=[mail, ours])
+    crowd(account, 1, "disconnected")
+    look()
+    port, mailbox.answers = settings.EMAIL_PORT, ["451 4.3.0 Later", "554 5.0.0 Never"]
+    settings.EMAIL_PORT = free_port()  # refused, both of them
+    hook.close()
+    for tries in range(1, 4):
+        assert {(one.state, one.tries) for one in told()} == {("waiting", tries)}
+        settings.EMAIL_PORT = port
+    assert mailbox.letters == [] and hook.taken == []
+    hook.open()
+    for _ in range(2):
+        assert {(one.state, one.tries) for one in told()} == {("sent", 4)}
+    assert len(mailbox.letters) == len(hook.taken) == 1
 
 
 def test_ntfy_at_a_listed_host(user: User, hook: Hook, settings: Any) -> None:

@@ -162,6 +162,7 @@ def test_a_real_account_is_asked_at_most_40_times_a_minute(user: User, account: 
         make_session(account, f"{n:02d}" * 32, f"{n:02d}" * 16, phone_number=f"+121255501{n:02d}")
     action = bulk.start(actor=user, verb="disconnect", rows=WaSenderSession.objects.all())
     # Nobody listens there: each look is a call that the budget counts.
+    began = time.monotonic()
     waits = [run(user)]
     assert waits[0] == bulk.UNREACHABLE
     asked = sum(action.results.values_list("tries", flat=True))
@@ -170,7 +171,7 @@ def test_a_real_account_is_asked_at_most_40_times_a_minute(user: User, account: 
         asked = sum(action.results.values_list("tries", flat=True)) + action.results.filter(outcome="failed").count()
         if wait == bulk.CALL_GAP:
             break
-    assert asked <= bulk.CALL_BURST / bulk.CALL_GAP + 2
+    assert asked <= (bulk.CALL_BURST + time.monotonic() - began) / bulk.CALL_GAP + 2
     assert bulk.CALL_GAP in waits
 
 

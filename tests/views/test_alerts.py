@@ -18,6 +18,8 @@ from phonebank.whatsappapi.models import (
     Delivery,
     Incident,
     PhoneLink,
+    Probe,
+    ProbePair,
     Reconnection,
     WaSenderSession,
 )
@@ -93,7 +95,8 @@ def test_strangers_find_nothing(desk: Desk, other: Desk) -> None:
         f"alerts/{theirs.public_id}/acknowledge/", f"alerts/rules/{rule.public_id}/delete/",
         *(f"alerts/channels/{channel.public_id}/{verb}/" for verb in ("test", "switch", "remove")),
         f"alerts/log/{sent.public_id}/replay/", f"alerts/rules/{rule.public_id}/",
-        *(f"sessions/{session.public_id}/{verb}/" for verb in ("phone-link", "phone-link/revoke", "reconnects")),
+        *(f"sessions/{session.public_id}/{verb}/" for verb in ("phone-link", "phone-link/revoke")),
+        *(f"sessions/{session.public_id}/{verb}/" for verb in ("reconnects", "self-check")),
     ]  # fmt: skip
     for path in paths:
         assert desk.client.post(f"/whatsappapi/{path}", {}).status_code == 404, path
@@ -162,6 +165,23 @@ def test_reconnecting_by_itself_is_a_choice(desk: Desk) -> None:
     assert not Reconnection.objects.get().is_on
     desk.client.post(f"{url}reconnects/", {"on": "1"})
     assert Reconnection.objects.get().is_on
+
+
+def test_a_self_check_is_switched_on_and_off(desk: Desk, other: Desk) -> None:
+    row, second = (desk.session(name, linked_number=f"+1212555017{i}") for i, name in enumerate(("Anna", "<b>Ben")))
+    theirs = other.session("Secret", linked_number="+12125550179")
+    url = f"/whatsappapi/sessions/{row.public_id}/"
+    page = desk.client.get(f"{url}history/").text
+    assert "&lt;b&gt;Ben" in page and "Secret" not in page
+    for partner, status in ((str(theirs.public_id), 404), ("nonsense", 404), (str(second.public_id), 302)):
+        assert desk.client.post(f"{url}self-check/", {"partner": partner}).status_code == status
+    assert ProbePair.objects.get().partner == second
+    Probe.objects.create(sender=second, receiver=row, is_heard=False, outcome="refused", reason="<i>No")
+    for one in (row, second):
+        page = desk.client.get(f"/whatsappapi/sessions/{one.public_id}/history/").text
+        assert "once an hour in turns" in page and "Could not be sent" in page and "&lt;i&gt;No" in page
+    desk.client.post(f"/whatsappapi/sessions/{second.public_id}/self-check/")
+    assert not ProbePair.objects.exists()
 
 
 # --- the page without an account --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from tests.views.conftest import Desk
 SESSION_PAGES = ["", "link/", "delete/"]
 SESSION_POSTS = [
     "connect/", "disconnect/", "set-default/", "delete/", "reconnects/", "phone-link/", "phone-link/revoke/",
+    "self-check/",
 ]  # fmt: skip
 CAMPAIGN_POSTS = ["launch/", "pause/", "resume/", "cancel/"]
 

@@ -219,7 +219,7 @@ def test_the_default_session_is_chosen_already(desk: Desk) -> None:
     [
         ("need_scan", {}, "not linked"),
         ("logged_out", {}, "not linked"),
-        ("connected", {"is_surplus": True}, "more than your plan"),
+        ("connected", {"is_surplus": True}, "more than the plan"),
         ("disconnected", {"wasender_id": None}, "still being created"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -14,9 +15,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from phonebank.accounts.models import User
 from phonebank.whatsappapi.api.base import ApiViewSet, own_one
 from phonebank.whatsappapi.models import SessionDay, SessionGroup, WaSenderSession
 from phonebank.whatsappapi.services import analytics as service
+from phonebank.whatsappapi.services.capabilities import LENT_TO
 from phonebank.whatsappapi.services.errors import ServiceError
 
 PAGE = 100  # sessions in one answer
@@ -143,12 +146,20 @@ class Analytics(ApiViewSet):
         data, user = asked.validated_data, request.user
         if "session" in data and "group" in data:
             raise ValidationError({"group": ["Ask for a session or for a group, not for both."]})
+        # Of a lent session the days are its owner's.
+        session = _seen(user, data["session"]) if "session" in data else None
+        group = own_one(SessionGroup.objects.visible_to(user), data["group"]) if "group" in data else None
+        user = session.user if session is not None else user
         last = data.get("to") or service.today(user)
         first = data.get("from") or last - timedelta(days=6)
         try:
             service.check_range(first, last)
         except ServiceError as error:
             raise ValidationError({"from": [error.message]}) from None
-        session = own_one(WaSenderSession.objects.filter(user=user), data["session"]) if "session" in data else None
-        group = own_one(SessionGroup.objects.visible_to(user), data["group"]) if "group" in data else None
         return service.Scope(user, first, last, session, group), data
+
+
+def _seen(user: User, session: uuid.UUID) -> WaSenderSession:
+    """The user's own, deleted ones among them, or one lent to them."""
+    own = WaSenderSession.objects.filter(user=user, public_id=session).first()
+    return own or own_one(WaSenderSession.objects.usable_by(user, LENT_TO["analytics"]), session)

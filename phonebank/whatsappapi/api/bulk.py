@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from phonebank.whatsappapi.api.base import ApiViewSet, Readable, Strict, own
 from phonebank.whatsappapi.models import BulkAction, BulkResult, WaSenderSession
 from phonebank.whatsappapi.services import bulk as service
+from phonebank.whatsappapi.services.capabilities import check
 
 
 class BulkOut(serializers.Serializer):
@@ -60,8 +61,9 @@ class BulkActions(ApiViewSet, Readable):
     def create(self, request: Request) -> Response:
         """Puts the sessions in line."""
         data = self.read()
-        mine = WaSenderSession.objects.visible_to(request.user)
-        own(mine, data["sessions"], actor=request.user, into="a bulk action")
+        mine = WaSenderSession.objects.usable_by(request.user)
+        for one in own(mine, data["sessions"], actor=request.user, into="a bulk action"):
+            check(request.user, one, "delete")
         made = service.start(
             actor=request.user, verb=data["verb"], public_ids=data["sessions"], at_gateway=data["at_gateway"]
         )

@@ -97,7 +97,7 @@ class CampaignFilter(filters.FilterSet):
     search = TextFilter(field_name="name", lookup_expr="icontains", max_length=120)
 
     def over(self, rows: QuerySet[Campaign], name: str, value: uuid.UUID) -> QuerySet[Campaign]:
-        return rows.filter(lanes__session=own_one(WaSenderSession.objects.visible_to(self.request.user), value))
+        return rows.filter(lanes__session=own_one(WaSenderSession.objects.usable_by(self.request.user), value))
 
 
 class RecipientFilter(filters.FilterSet):
@@ -109,7 +109,7 @@ class RecipientFilter(filters.FilterSet):
         return rows.filter(has_word(value))
 
     def by(self, rows: QuerySet[Message], name: str, value: uuid.UUID) -> QuerySet[Message]:
-        return rows.filter(session=own_one(WaSenderSession.objects.visible_to(self.request.user), value))
+        return rows.filter(session=own_one(WaSenderSession.objects.usable_by(self.request.user), value))
 
 
 class Campaigns(ApiViewSet, Readable):
@@ -266,18 +266,18 @@ class Campaigns(ApiViewSet, Readable):
     @action(detail=True, methods=["post"], url_path="add-session")
     def add_session(self, request: Request, id: uuid.UUID) -> Response:
         """One more session for it; while it runs, the newcomer gets its part of those not yet reached."""
-        return self._lane(request, runs.add_session)
+        row, data = self.get_object(), self.read()
+        with noting_refusals(request.user, row):
+            wa_session = senders.find(actor=request.user, session=data["session"])
+        runs.add_session(actor=request.user, campaign=row, wa_session=wa_session)
+        return self.show_again()
 
     @action(detail=True, methods=["post"], url_path="remove-session")
     def remove_session(self, request: Request, id: uuid.UUID) -> Response:
         """One session less; its waiting people go to the others."""
-        return self._lane(request, runs.remove_session)
-
-    def _lane(self, request: Request, verb: Callable[..., Any]) -> Response:
         row, data = self.get_object(), self.read()
-        with noting_refusals(request.user, row):
-            wa_session = senders.find(actor=request.user, session=data["session"])
-        verb(actor=request.user, campaign=row, wa_session=wa_session)
+        wa_session = own_one(WaSenderSession.objects.filter(lanes__campaign=row), data["session"])
+        runs.remove_session(actor=request.user, campaign=row, wa_session=wa_session)
         return self.show_again()
 
     def _copy(self, request: Request, verb: Callable[..., Any]) -> Response:

@@ -14,6 +14,7 @@ from rest_framework import exceptions, serializers
 from phonebank.whatsappapi.services.errors import ServiceError
 
 NOT_FOUND = frozenset({"not_found"})
+FORBIDDEN = frozenset({"forbidden"})
 CONFLICT = frozenset({
     "plan_limit", "creation_rate", "phone_taken", "name_taken", "duplicate", "wrong_state", "not_created",
     "webhook_unproven", "changed", "unchanged", "in_use", "last_session", "too_many", "decided",
@@ -21,8 +22,10 @@ CONFLICT = frozenset({
 # The codes of gateways/errors.py.
 GATEWAY = frozenset({
     "failed", "configuration", "unauthorized", "no_subscription", "limit_reached", "gone", "not_connected", "refused",
-    "rate_limited", "unreachable", "outcome_unknown", "unexpected_answer",
+    "rate_limited", "unreachable", "outcome_unknown", "unexpected_answer", "held",
 })  # fmt: skip
+UNAVAILABLE = "The database does not answer at the moment. Nothing was changed; try again."
+AGAIN = 10  # seconds
 # Which field of a request a refusal is about.
 FIELDS = {"phone_number": "phone_number", "phone_taken": "phone_number", "name": "name", "name_taken": "name",
           "daily_limit": "daily_limit", "empty": "body", "too_long": "body", "no_session": "sessions"}  # fmt: skip
@@ -36,10 +39,16 @@ class Problem(exceptions.APIException):
         self.status_code = status
 
 
+class Unavailable(exceptions.APIException):
+    """The database is away; `wait` becomes Retry-After."""
+
+    status_code, default_code, default_detail, wait = 503, "unavailable", UNAVAILABLE, AGAIN
+
+
 def problem_of(error: ServiceError, fields: Mapping[str, str], statuses: Mapping[str, int]) -> Problem:
     """What a service's refusal is over HTTP. `fields` and `statuses` are the view's own, by the refusal's code."""
     status = 422
-    for codes, its_status in ((NOT_FOUND, 404), (CONFLICT, 409), (GATEWAY, 424)):
+    for codes, its_status in ((NOT_FOUND, 404), (FORBIDDEN, 403), (CONFLICT, 409), (GATEWAY, 424)):
         if error.code in codes:
             status = its_status
     attr = fields.get(error.code, FIELDS.get(error.code))

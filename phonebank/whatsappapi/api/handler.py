@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import UnreadablePostError
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions
 from rest_framework.views import APIView
 
-from phonebank.whatsappapi.api.errors import problem_of, too_large
+from phonebank.whatsappapi.api.errors import Unavailable, problem_of, too_large
 from phonebank.whatsappapi.services.errors import ServiceError
+
+log = logging.getLogger(__name__)
 
 
 class ErrorHandler(ExceptionHandler):
@@ -19,6 +23,9 @@ class ErrorHandler(ExceptionHandler):
         if isinstance(exc, ServiceError):
             view = self.context.get("view")
             return problem_of(exc, getattr(view, "error_fields", {}), getattr(view, "error_statuses", {}))
+        if isinstance(exc, OperationalError | InterfaceError):
+            log.warning("A request waits for the database (%s)", type(exc).__name__)
+            return Unavailable()
         if isinstance(exc, RequestDataTooBig):
             return too_large()
         if isinstance(exc, SuspiciousOperation | UnreadablePostError):

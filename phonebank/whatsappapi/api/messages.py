@@ -145,7 +145,7 @@ class Messages(ApiViewSet, Readable):
         user = self.request.user
         noted = {"actor": user, "into": "a message"}
         if "session" in data:
-            return {"wa_session": own_one(WaSenderSession.objects.visible_to(user), data["session"], **noted)}
+            return {"wa_session": own_one(WaSenderSession.objects.usable_by(user), data["session"], **noted)}
         if "group" in data:
             return {"group": own_one(SessionGroup.objects.visible_to(user), data["group"], **noted)}
         return {}

@@ -133,7 +133,7 @@ class Conversations(ApiViewSet, Readable):
         """What was written both ways, the last fifty in time order. Does not count as reading it."""
         text = request.query_params.get("before")
         before = _moment(text) if text is not None else None
-        return Response(ThreadOut(service.thread(self.get_object(), before)).data)
+        return Response(ThreadOut(service.thread(self.get_object(), self.request.user, before)).data)
 
     @extend_schema(responses={201: MessageOut})
     @action(detail=True, methods=["post"])

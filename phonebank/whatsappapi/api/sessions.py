@@ -8,7 +8,7 @@ import zoneinfo
 from typing import Any
 
 import segno
-from django.db.models import Count, Prefetch, Q, QuerySet, Sum
+from django.db.models import Count, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce, Lower
 from django.urls import reverse
 from django.utils import timezone
@@ -25,8 +25,10 @@ from rest_framework.response import Response
 from phonebank.whatsappapi.api.auth import MayWrite
 from phonebank.whatsappapi.api.base import ApiViewSet, FlagFilter, Readable, Strict, TextFilter, as_time, flag, own_one
 from phonebank.whatsappapi.api.errors import Problem
-from phonebank.whatsappapi.models import GatewayAccount, SessionGroup, WaSenderSession
+from phonebank.whatsappapi.models import GatewayAccount, SessionGroup, SessionShare, WaSenderSession
 from phonebank.whatsappapi.services import sessions as service
+from phonebank.whatsappapi.services import sharing
+from phonebank.whatsappapi.services.capabilities import As, check
 from phonebank.whatsappapi.services.gateways import accounts_for
 from phonebank.whatsappapi.services.health import health, resets_at, with_light
 
@@ -56,8 +58,15 @@ class HealthOut(serializers.Serializer):
     reason = serializers.CharField()
 
 
+LENT: dict[str, Any] = {
+    "is_default": False, "daily_limit": None, "account": None, "groups": [], "account_protection": None,
+    "log_messages": None,
+}  # fmt: skip
+
+
 class SessionOut(serializers.Serializer):
-    """A session as everybody may see it who may see it at all: no key, no secret, no code to scan."""
+    """A session as everybody may see it who may see it at all: no key, no secret, no code to scan. Settings are null
+    where it is somebody else's."""
 
     id = serializers.UUIDField(source="public_id")
     session_name = serializers.CharField()
@@ -74,13 +83,29 @@ class SessionOut(serializers.Serializer):
     effective_limit = serializers.IntegerField(allow_null=True, help_text="What holds today; null: none")
     messages_sent_today = serializers.IntegerField(source="used_today")
     resets_at = serializers.SerializerMethodField(help_text="When today's count starts anew")
-    account = serializers.UUIDField(source="account.public_id", help_text="The gateway account")
+    account = serializers.UUIDField(source="account.public_id", allow_null=True, help_text="The gateway account")
     groups = serializers.SerializerMethodField()
-    account_protection = serializers.BooleanField()
-    log_messages = serializers.BooleanField()
+    account_protection = serializers.BooleanField(allow_null=True)
+    log_messages = serializers.BooleanField(allow_null=True)
     created_at = serializers.DateTimeField()
     last_active_at = serializers.DateTimeField(allow_null=True)
     last_used_at = serializers.DateTimeField(allow_null=True)
+    role = serializers.SerializerMethodField(help_text="What the person who asks is to it")
+    shared_by = serializers.SerializerMethodField(help_text="Whose it is, where it is not one's own")
+
+    def to_representation(self, row: WaSenderSession) -> dict[str, Any]:
+        """To whom it is lent: nothing of its owner's settings (`LENT`)."""
+        found = super().to_representation(row)
+        return found if row.user_id == self.context["request"].user.pk else found | LENT
+
+    @extend_schema_field(serializers.ChoiceField([As.OWNER.value, *SessionShare.Role.values]))
+    def get_role(self, row: WaSenderSession) -> str:
+        return getattr(row, "lent_as", None) or As.OWNER.value
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_shared_by(self, row: WaSenderSession) -> str | None:
+        is_own = row.user_id == self.context["request"].user.pk
+        return None if is_own else row.user.name or row.user.email
 
     @extend_schema_field(HealthOut)
     def get_health(self, row: WaSenderSession) -> dict[str, str]:
@@ -90,7 +115,7 @@ class SessionOut(serializers.Serializer):
 
     @extend_schema_field(OpenApiTypes.DATETIME)
     def get_resets_at(self, row: WaSenderSession) -> str:
-        return as_time(resets_at(row, timezone.now(), zone_of(self.context["request"])))
+        return as_time(resets_at(row, timezone.now(), zoneinfo.ZoneInfo(row.user.time_zone)))
 
     @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
     def get_groups(self, row: WaSenderSession) -> list[str]:
@@ -150,6 +175,10 @@ class SessionFilter(filters.FilterSet):
     is_active = FlagFilter()
     group = filters.UUIDFilter(method="in_group")
     search = TextFilter(method="named", max_length=60)
+    shared = FlagFilter(method="is_shared")
+
+    def is_shared(self, rows: QuerySet[WaSenderSession], name: str, value: bool) -> QuerySet[WaSenderSession]:
+        return rows.exclude(user=self.request.user) if value else rows.filter(user=self.request.user)
 
     def lit(self, rows: QuerySet[WaSenderSession], name: str, value: str) -> QuerySet[WaSenderSession]:
         return rows.filter(light=LIGHTS.index(value))
@@ -159,6 +188,13 @@ class SessionFilter(filters.FilterSet):
 
     def named(self, rows: QuerySet[WaSenderSession], name: str, value: str) -> QuerySet[WaSenderSession]:
         return rows.filter(Q(session_name__icontains=value) | Q(phone_number__contains=value.lstrip("+")))
+
+
+# The verbs of an address, as services/capabilities.py names them.
+ACTIONS = {
+    "retrieve": "see", "partial_update": "settings", "destroy": "delete", "set_default": "settings",
+    "connect": "connect", "disconnect": "disconnect", "qr": "connect", "leave": "see",
+}  # fmt: skip
 
 
 class SvgRenderer(BaseRenderer):
@@ -173,7 +209,7 @@ class SvgRenderer(BaseRenderer):
 
 
 class Sessions(ApiViewSet, Readable):
-    """The WhatsApp numbers of the person who asks."""
+    """The WhatsApp numbers of the person who asks, and those that others share with them."""
 
     model = WaSenderSession
     serializer_class = SessionOut
@@ -191,9 +227,16 @@ class Sessions(ApiViewSet, Readable):
     }
 
     def rows(self) -> QuerySet[WaSenderSession]:
-        mine = WaSenderSession.objects.visible_to(self.request.user)
-        rows = with_light(mine, timezone.now(), zone_of(self.request))
-        return rows.select_related("account", "doubt").prefetch_related(Prefetch("groups", SessionGroup.objects.all()))
+        rows = with_light(WaSenderSession.objects.usable_by(self.request.user), timezone.now(), zone_of(self.request))
+        lent = SessionShare.objects.live().filter(user=self.request.user, session=OuterRef("pk"))
+        rows = rows.annotate(lent_as=Subquery(lent.values("role")[:1])).select_related("account", "doubt", "user")
+        return rows.prefetch_related(Prefetch("groups", SessionGroup.objects.all()))
+
+    def get_object(self) -> WaSenderSession:
+        """A stranger's is not there; to whom it is lent, what they may not do is forbidden."""
+        row = super().get_object()
+        check(self.request.user, row, ACTIONS[self.action])
+        return row
 
     @extend_schema(responses={201: SessionOut})
     def create(self, request: Request) -> Response:
@@ -247,6 +290,14 @@ class Sessions(ApiViewSet, Readable):
         row, _ = self.get_object(), self.read()
         service.disconnect(actor=request.user, wa_session=row)
         return self.show_again()
+
+    @extend_schema(responses={204: None})
+    @action(detail=True, methods=["post"])
+    def leave(self, request: Request, id: uuid.UUID) -> Response:
+        """Gives back a session that somebody else shares. One's own cannot be left (404)."""
+        row, _ = self.get_object(), self.read()
+        sharing.leave(actor=request.user, wa_session=row)
+        return Response(status=204)
 
     @extend_schema(responses={
         (200, "application/json"): QrOut, (200, "image/svg+xml"): OpenApiTypes.STR,

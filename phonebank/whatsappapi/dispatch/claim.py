@@ -29,6 +29,7 @@ AHEAD = 100  # rows more to look at where the last ones of a session were all he
 
 ENDED = {
     "opted_out": ("skipped", "Asked not to be written to"),
+    "unshared": ("failed", "Shared access to its session ended"),
     "no_consent": ("skipped", "No consent on record"),
     "not_own": ("failed", "Goes to your own linked numbers only"),
     "unasked": ("failed", "This person has not written to you"),
@@ -73,6 +74,7 @@ class Granted:
     strikes: int
     is_ready: bool
     room: int | None = None  # what the daily limit still leaves; None: any
+    owner: int = 0  # whose session it is
     used: int = 0
 
 
@@ -228,6 +230,7 @@ async def _claim(
             "session": list(granted),
             "n": [g.n for g in granted.values()],
             "mark": [f"{one}:{g.key_version}:{g.connection}" for one, g in granted.items()],
+            "owner": [g.owner for g in granted.values()],
             "ahead": [AHEAD if one in limits.dull else 0 for one in granted],
             "in_flight": limits.in_flight,
         },

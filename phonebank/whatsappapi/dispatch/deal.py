@@ -19,6 +19,7 @@ from phonebank.whatsappapi.dispatch.sql.deal import (
     PLACE,
     SEAL,
     TAIL,
+    UNSHARED,
     deal_of,
 )
 from phonebank.whatsappapi.dispatch.statuses import KEYS
@@ -45,7 +46,7 @@ def deal_chunk(campaign: int) -> bool:
         cursor.execute(deal_of(people), named | place_now | {"chunk": CHUNK})
         if cursor.fetchone()[0] == CHUNK:
             return False
-        cursor.execute(SEAL, [campaign])
+        cursor.execute(SEAL, [campaign, campaign])
         return True
 
 
@@ -57,6 +58,9 @@ def _is_whole(cursor: Any, user: int, audience: dict[str, Any]) -> bool:
         return True
     cursor.execute(KNOWN, {"user": user, **named})
     return bool(cursor.fetchone()[0] == wanted)
+
+
+GONE = ("was taken out", "was deleted", UNSHARED)  # sessions that nobody waits for
 
 
 @dataclass(slots=True)
@@ -79,7 +83,7 @@ class Lane:
     @property
     def is_gone(self) -> bool:
         """It will not come back: nobody waits for it, and whoever talked with it has to take another."""
-        return self.why in ("was taken out", "was deleted")
+        return self.why in GONE
 
     @property
     def spare(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from phonebank.whatsappapi.models.administration import AccountDeletion, Announcement, Approval, Dismissal
 from phonebank.whatsappapi.models.alerts import (
     AlertKind,
     AlertRule,
@@ -32,21 +33,26 @@ from phonebank.whatsappapi.models.links import HealthNote, PhoneLink, Reconnecti
 from phonebank.whatsappapi.models.media import MediaFile, MediaKind, MediaLink
 from phonebank.whatsappapi.models.messages import Attempt, Kind, Message, State
 from phonebank.whatsappapi.models.operations import Alert, Installation
+from phonebank.whatsappapi.models.probe import Probe, ProbePair
 from phonebank.whatsappapi.models.session_templates import SessionTemplate, TemplatedSession
 from phonebank.whatsappapi.models.sessions import WaSenderSession
+from phonebank.whatsappapi.models.shares import SessionShare
 from phonebank.whatsappapi.models.templates import MessageTemplate
 from phonebank.whatsappapi.models.tracking import CallBudget, Sweep, Watch
 from phonebank.whatsappapi.models.webhooks import InboundMessage, WebhookEvent
 from phonebank.whatsappapi.models.workers import WorkerReport
 
 __all__ = [
+    "AccountDeletion",
     "Alert",
     "AlertKind",
     "AlertRule",
     "AlertSettings",
+    "Announcement",
     "ApiAnswer",
     "ApiMessage",
     "ApiUsage",
+    "Approval",
     "Attempt",
     "BulkAction",
     "BulkResult",
@@ -65,6 +71,7 @@ __all__ = [
     "Delivery",
     "Digest",
     "DigestKey",
+    "Dismissal",
     "GatewayAccount",
     "HealthNote",
     "ImportNumber",
@@ -81,6 +88,8 @@ __all__ = [
     "MessageTemplate",
     "OwnerDay",
     "PhoneLink",
+    "Probe",
+    "ProbePair",
     "Reconnection",
     "RollUp",
     "SessionDay",
@@ -89,6 +98,7 @@ __all__ = [
     "SessionGroup",
     "SessionMonth",
     "SessionQuarter",
+    "SessionShare",
     "SessionTemplate",
     "State",
     "Suppression",

@@ -43,7 +43,8 @@ ON CONFLICT (session_id, start) DO UPDATE SET due_at = least(q.due_at, greatest(
 _ANSWERED = """
 SELECT a.session_id, a.started_at
 FROM unnest(%(user)s::bigint[], %(session)s::bigint[], %(phone)s::text[]) AS u(u, s, p)
-JOIN whatsappapi_message m ON m.user_id = u.u AND m.phone = u.p
+JOIN whatsappapi_message m ON m.phone = u.p AND m.user_id = ANY(array_append(ARRAY(
+  SELECT h.user_id FROM whatsappapi_sessionshare h WHERE h.session_id = u.s AND h.user_id IS NOT NULL), u.u))
 JOIN whatsappapi_attempt a ON a.id = m.attempt AND a.session_id = u.s
 WHERE u.p <> '' AND a.started_at > clock_timestamp() - interval '7 days'
 """

@@ -60,6 +60,9 @@ class Campaign(models.Model):
     deal_cursor = models.BigIntegerField(default=0, help_text="Last contact id dealt")
     deal_number = models.BigIntegerField(default=0, help_text="Sendable, non-sticky rows dealt so far")
     sealed_at = models.DateTimeField(null=True, blank=True)
+    people_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Dealt to more people it pauses: nobody approved of so many"
+    )
 
     quiet_start = models.TimeField(null=True, blank=True, help_text="Recipient's local time")
     quiet_end = models.TimeField(null=True, blank=True)

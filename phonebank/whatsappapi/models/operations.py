@@ -20,12 +20,26 @@ class Installation(models.Model):
     is_stopped = models.BooleanField(default=False, help_text="Kill switch: no session of anybody sends")
     stop_reason = models.CharField(max_length=200, blank=True, default="")
     stopped_at = models.DateTimeField(null=True, blank=True)
+    stopped_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    approval_above = models.PositiveIntegerField(
+        null=True, blank=True, help_text="People from whom on a first campaign waits for an administrator; empty: none"
+    )
+    # The restore guard (services/guard.py). While held, nothing at all leaves for the gateway.
+    held_at = models.DateTimeField(null=True, blank=True, help_text="Since when it waits for a person")
+    held_why = models.CharField(max_length=200, blank=True, default="", db_default="")
+    known_until = models.DateTimeField(null=True, blank=True, help_text="What was sent later is not in this database")
+    home = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="The server and place it was last in"
+    )
+    beats = models.BigIntegerField(
+        default=0, db_default=0, help_text="Only rises; lower than a worker remembers: an older copy"
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(id=1), name="one_installation")]
 
     def __str__(self) -> str:
-        return "stopped" if self.is_stopped else "in service"
+        return "held" if self.held_at else "stopped" if self.is_stopped else "in service"
 
 
 class Alert(models.Model):

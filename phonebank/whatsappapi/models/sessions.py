@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from django.apps import apps
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Least, Lower
@@ -23,8 +24,15 @@ def new_webhook_token() -> str:
 
 class WaSenderSessionQuerySet(models.QuerySet["WaSenderSession"]):
     def visible_to(self, user: User) -> WaSenderSessionQuerySet:
-        """The only way a page or the API loads a session by id: somebody else's is not there."""
+        """The user's own. A page or the API loads a session by this or by `usable_by`: any other is not there."""
         return self.filter(user=user, deleted_at=None)
+
+    def usable_by(self, user: User, roles: Iterable[str] = ("viewer", "operator")) -> WaSenderSessionQuerySet:
+        """The user's own, and those shared with them at this moment in one of these roles."""
+        shares = apps.get_model("whatsappapi", "SessionShare").objects.live()
+        # Looked up first: with the subquery in its place, everybody's sessions would be read.
+        lent = list(shares.filter(user=user, role__in=roles).values_list("session_id", flat=True))
+        return self.filter(Q(user=user) | Q(pk__in=lent), deleted_at=None) if lent else self.visible_to(user)
 
     def alive(self) -> WaSenderSessionQuerySet:
         return self.filter(deleted_at=None)

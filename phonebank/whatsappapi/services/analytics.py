@@ -186,13 +186,18 @@ def total(scope: Scope) -> Sums:
 
 def compare(scope: Scope, *, order: str = "sent", limit: int = 25, offset: int = 0) -> tuple[list[Line], int]:
     """The sessions of the scope beside each other, and how many there are. `order` is one of ORDERS."""
+    names, rows = _ask(_compared(scope, order), scope, limit=limit, offset=offset)
+    return [_line(names, row) for row in rows], rows[0][-1] if rows else 0
+
+
+def _compared(scope: Scope, order: str) -> str:
     text = sql.COMPARE_SOME if scope.session is not None or scope.group is not None else sql.COMPARE_ALL
-    names, rows = _ask(text.replace("@order", sql.ORDERS[order]), scope, limit=limit, offset=offset)
-    lines = [
-        Line(str(row[0]), row[1], row[2] is not None, Sums(**dict(zip(names[3:-1], map(int, row[3:-1]), strict=True))))
-        for row in rows
-    ]
-    return lines, rows[0][-1] if rows else 0
+    return text.replace("@key", sql.ORDERS[order])
+
+
+def _line(names: Sequence[str], row: Sequence[Any]) -> Line:
+    sums = Sums(**dict(zip(names[3:-1], map(int, row[3:-1]), strict=True)))
+    return Line(str(row[0]), row[1], row[2] is not None, sums)
 
 
 def quantile(times: Sequence[int], q: float) -> float | None:
@@ -231,17 +236,28 @@ def table(found: Report) -> Iterator[Sequence[str]]:
 def table_of_sessions(scope: Scope) -> Iterator[Sequence[str]]:
     """The comparison as rows of a file, with a heading."""
     yield ["session", "deleted", *(name.replace("_", " ") for name in COUNTS), "connected %", "days at the limit"]
-    for line in compare(scope, limit=100_000)[0]:
-        sums = line.sums
-        up = "" if sums.up_rate is None else f"{sums.up_rate:.1f}"
-        counted = (str(getattr(sums, name)) for name in COUNTS)
-        yield [line.name, "yes" if line.is_deleted else "", *counted, up, str(sums.at_limit)]
+    text = _compared(scope, "sent")
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(text, _given(text, scope, limit=None, offset=0))
+        names = [one.name for one in cursor.description]
+        for line in (_line(names, row) for row in cursor):
+            sums = line.sums
+            up = "" if sums.up_rate is None else f"{sums.up_rate:.1f}"
+            counted = (str(getattr(sums, name)) for name in COUNTS)
+            yield [line.name, "yes" if line.is_deleted else "", *counted, up, str(sums.at_limit)]
 
 
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
 def _ask(text: str, scope: Scope, **more: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
+    with connection.cursor() as cursor:
+        cursor.execute(text, _given(text, scope, **more))
+        return [one.name for one in cursor.description], cursor.fetchall()
+
+
+def _given(text: str, scope: Scope, **more: Any) -> dict[str, Any]:
+    """What the statement asks for by name."""
     months, months_end = _whole_months(scope)
     given = {
         "user": scope.user.pk,
@@ -254,9 +270,7 @@ def _ask(text: str, scope: Scope, **more: Any) -> tuple[list[str], list[tuple[An
     }
     if "%(sessions)s" in text:
         given["sessions"] = _sessions(scope)
-    with connection.cursor() as cursor:
-        cursor.execute(text, given)
-        return [one.name for one in cursor.description], cursor.fetchall()
+    return given
 
 
 def _spread(scope: Scope) -> tuple[list[str], list[tuple[Any, ...]]]:

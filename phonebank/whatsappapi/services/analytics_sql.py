@@ -57,24 +57,34 @@ WITH part AS MATERIALIZED (
 ) {_SPREAD}
 """
 
-# Sessions beside each other, those deleted since among them. `@order` is one of ORDERS.
+# Sessions beside each other, those deleted since among them. `@key` is one of ORDERS. What they are sorted by is summed
+# up for all of them, the rest for those of the page only.
 _COMPARE = f"""
-SELECT s.public_id, s.session_name, s.deleted_at, {_SUMS}, count(*) OVER () AS total
-FROM (@parts) q JOIN whatsappapi_wasendersession s ON s.id = q.session_id
-GROUP BY s.id ORDER BY @order, s.session_name, s.id LIMIT %(limit)s OFFSET %(offset)s
+WITH summed AS (
+  SELECT q.session_id, @key AS key FROM (@parts) q GROUP BY 1
+), ranked AS MATERIALIZED (
+  SELECT s.id, s.public_id, s.session_name, s.deleted_at, count(*) OVER () AS total,
+    row_number() OVER (ORDER BY r.key DESC NULLS LAST, lower(s.session_name), s.session_name, s.id) AS place
+  FROM summed r JOIN whatsappapi_wasendersession s ON s.id = r.session_id
+  ORDER BY place LIMIT %(limit)s OFFSET %(offset)s
+)
+SELECT r.public_id, r.session_name, r.deleted_at, {_SUMS}, r.total
+FROM ranked r CROSS JOIN LATERAL (@own) q
+GROUP BY r.id, r.public_id, r.session_name, r.deleted_at, r.total, r.place ORDER BY r.place
 """
 _NARROW = f"q.session_id, {_PLAIN}"
+_COMPARE = _COMPARE.replace("@own", _PARTS.format(month=_NARROW, where="q.session_id = r.id"))
 COMPARE_ALL = _COMPARE.replace("@parts", _PARTS.format(month=_NARROW, where=_ALL))
 COMPARE_SOME = _COMPARE.replace("@parts", _PARTS.format(month=_NARROW, where=_SOME))
 ORDERS = {
-    "sent": "sum(q.sent) DESC",
-    "delivered": "sum(q.delivered)::float8 / nullif(sum(q.sent), 0) DESC NULLS LAST",
-    "read": "sum(q.read)::float8 / nullif(sum(q.delivered), 0) DESC NULLS LAST",
-    "replied": "sum(q.replied) DESC",
-    "failed": "sum(q.failed) DESC",
-    "opted_out": "sum(q.opted_out) DESC",
-    "up": "sum(q.up)::float8 / nullif(sum(q.known), 0) DESC NULLS LAST",
-    "name": "lower(s.session_name)",
+    "sent": "sum(q.sent)::float8",
+    "delivered": "sum(q.delivered)::float8 / nullif(sum(q.sent), 0)",
+    "read": "sum(q.read)::float8 / nullif(sum(q.delivered), 0)",
+    "replied": "sum(q.replied)::float8",
+    "failed": "sum(q.failed)::float8",
+    "opted_out": "sum(q.opted_out)::float8",
+    "up": "sum(q.up)::float8 / nullif(sum(q.known), 0)",
+    "name": "0::float8",
 }
 
 # Quarters as hours of the owner's clock, for a range of few days.

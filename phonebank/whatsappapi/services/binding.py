@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from phonebank.whatsappapi.dispatch.sql.deal import LANES
+from phonebank.whatsappapi.dispatch.sql.deal import LANES, UNSHARED
 from phonebank.whatsappapi.dispatch.windows import present_or_next
 from phonebank.whatsappapi.models import Campaign
 from phonebank.whatsappapi.services.forecast import Forecast
@@ -48,6 +48,8 @@ def binding(campaign: Campaign, counts: Mapping[str, int], told: Forecast | None
 def _sessions(seats: Sequence[Seat], zone: str, now: datetime) -> str | None:
     """What keeps every session from sending; None where one can."""
     mine = [seat for seat in seats if not seat.is_gone]
+    if not mine and (ended := [seat.name for seat in seats if seat.why == UNSHARED]):
+        return f"Shared access to {' and '.join(ended[:2])} ended. Add another session, or ask for a new invitation."
     if not mine:
         return "No session is left in this campaign. Add one."
     up = [seat for seat in mine if seat.is_up]

@@ -16,10 +16,11 @@ from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.sql.reports import CANCEL
 from phonebank.whatsappapi.dispatch.statuses import KEYS
 from phonebank.whatsappapi.models import Campaign, ContactList, SessionGroup, WaSenderSession
-from phonebank.whatsappapi.services import drafts, readiness
+from phonebank.whatsappapi.services import approval, drafts, readiness
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.progress import Progress, progress
-from phonebank.whatsappapi.services.senders import Senders, check_fit, noting_refusals
+from phonebank.whatsappapi.services.senders import Senders, check_fit, check_sendable, noting_refusals
+from phonebank.whatsappapi.services.sharing import note_start
 
 __all__ = [
     "Progress",
@@ -57,9 +58,10 @@ def create_campaign(
     """
     sessions = list(dict.fromkeys(wa_sessions))
     with noting_refusals(actor):
-        own = WaSenderSession.objects.visible_to(actor).filter(pk__in=[one.pk for one in sessions])
-        if (contact_list and contact_list.user_id != actor.pk) or own.count() != len(sessions):
+        usable = WaSenderSession.objects.usable_by(actor).filter(pk__in=[one.pk for one in sessions])
+        if (contact_list and contact_list.user_id != actor.pk) or usable.count() != len(sessions):
             raise ServiceError("There is no such list or session.", code="not_found")
+        check_sendable(actor, sessions)
         if not sessions:
             raise ServiceError("Choose at least one session to send from.", code="no_session")
         check_fit(sessions)
@@ -73,11 +75,15 @@ def create_campaign(
 
 
 def launch(*, actor: User, campaign: Campaign) -> Campaign:
-    """Starts a draft: the audience is dealt by a job, then the campaign runs."""
+    """Starts a draft: the audience is dealt by a job, then the campaign runs. It may have to wait for an administrator
+    first (approval.py); then it is paused."""
     with transaction.atomic():
         move(campaign, [State.DRAFT], State.DEALING, scheduled_at=None)
         check_ready(campaign)
+        if approval.is_held(campaign, actor=actor):
+            return campaign
         record(actor=actor, verb="campaign.launch", target=campaign)
+        note_start(actor, campaign)
         jobs.defer("deal_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
     return campaign
 
@@ -109,9 +115,13 @@ def resume(*, actor: User, campaign: Campaign) -> Campaign:
         # As it is now, not as the caller last saw it: a sealed campaign must never be dealt anew.
         if Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk).sealed_at:
             move(campaign, [State.PAUSED], State.RUNNING, pause_reason="", resumed_at=timezone.now())
+            if approval.is_held(campaign, actor=actor):
+                return campaign
         else:
             check_proven(campaign)
             move(campaign, [State.PAUSED], State.DEALING, pause_reason="")
+            if approval.is_held(campaign, actor=actor):
+                return campaign
             jobs.defer("deal_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
         record(actor=actor, verb="campaign.resume", target=campaign)
     return campaign

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Sum
 
+from phonebank.whatsappapi.dispatch.deal import GONE
 from phonebank.whatsappapi.dispatch.sql.audience import named_things
 from phonebank.whatsappapi.dispatch.sql.deal import LANES
 from phonebank.whatsappapi.dispatch.sql.tick import BASE_GAP
@@ -121,7 +122,7 @@ def seats(campaign: Campaign, people: int | None, now: datetime) -> list[Seat]:
             Seat(
                 credit=0.0 if slow else min(float(gap), 1.0),
                 public_id=public_id, name=name, position=position, is_up=is_up,
-                is_gone=why in ("was taken out", "was deleted"), why=why,
+                is_gone=why in GONE, why=why,
                 gap=_gap(campaign, float(gap)), is_paced=bool(gap), cap=cap,
                 room=None if room is None else float(room), free=free or 0.0, resets=resets, queued=waiting[session],
                 held=max(0.0, waiting[session] - ahead) if dealt and campaign.quiet_start else 0.0,
@@ -158,7 +159,6 @@ def _days(ids: list[int], zone: str, now: datetime) -> dict[int, tuple[int | Non
 def _others(campaign: Campaign, ids: list[int]) -> dict[int, tuple[int, float]]:
     """Of each session: how many other running campaigns it serves, and how many people wait in them."""
     rows = CampaignCount.objects.filter(
-        campaign__user=campaign.user_id,
         campaign__state=Campaign.State.RUNNING,
         state="queued",
         n__gt=0,
@@ -243,7 +243,7 @@ def remarks(campaign: Campaign, seats: Sequence[Seat]) -> list[str]:
     if len(down) > 3:
         notes.append(f"So it is with {len(down) - 3} more sessions.")
     if any(seat.others for seat in seats if seat.is_up):
-        notes.append("Other campaigns of yours run over the same sessions; they take turns.")
+        notes.append("Other campaigns run over the same sessions; they take turns.")
     if any(seat.is_up and not seat.is_paced for seat in seats):
         notes.append("No pace is set at the gateway: reckoned as fast as it can be asked.")
     if campaign.policy == Campaign.Policy.NEXT_NEW:

@@ -14,8 +14,9 @@ from django.db.models import Q
 from phonebank.accounts.models import User
 from phonebank.gateways.webhooks import Inbound
 from phonebank.whatsappapi.models import InboundMessage, SessionQuarter, WaSenderSession
-from phonebank.whatsappapi.services import optout
+from phonebank.whatsappapi.services import optout, probes
 from phonebank.whatsappapi.services.doubts import is_doubtful
+from phonebank.whatsappapi.services.sharing import writers_to
 
 _LID = re.compile(r"(\d{1,30})(?::\d+)?@lid", re.ASCII)
 
@@ -36,7 +37,7 @@ FROM unnest(%(contact)s::bigint[], %(session)s::bigint[], %(lid)s::text[]) AS u(
 WHERE c.id = u.contact
 """
 # The conversations are locked in key order, whoever writes them. A message belongs to the campaign with which this
-# session last wrote to that person.
+# session last wrote to that person, be it of somebody the session is (or was) shared with.
 _INSERT = """
 WITH u AS MATERIALIZED (
   SELECT *, coalesce(nullif(phone, ''), lid) AS person
@@ -60,7 +61,9 @@ INSERT INTO whatsappapi_inboundmessage
 SELECT u.user_id, u.session_id, u.contact_id, u.key_id, u.phone, u.lid, u.name, u.text, u.media, u.sent_at,
   clock_timestamp(), c.id, (
     SELECT m.campaign_id FROM whatsappapi_message m JOIN whatsappapi_attempt a ON a.id = m.attempt
-    WHERE m.user_id = u.user_id AND m.phone = u.phone AND u.phone <> '' AND a.session_id = u.session_id
+    WHERE m.user_id = ANY(array_append(ARRAY(
+        SELECT h.user_id FROM whatsappapi_sessionshare h WHERE h.session_id = u.session_id AND h.user_id IS NOT NULL
+      ), u.user_id)) AND m.phone = u.phone AND u.phone <> '' AND a.session_id = u.session_id
       AND m.campaign_id IS NOT NULL AND a.started_at > u.sent_at - interval '30 days'
     ORDER BY a.started_at DESC LIMIT 1)
 FROM u LEFT JOIN c ON c.session_id = u.session_id AND c.person = u.person
@@ -141,6 +144,7 @@ class Letter:
 
 def store(cursor: Any, letters: Sequence[Letter]) -> None:
     """Stores messages once each, inside the caller's transaction, and ties person, contact and session together."""
+    letters = probes.take(letters)
     if not letters:
         return
     cursor.execute(_CONTACTS, _columns(letters, "user", "phone", "lid"))
@@ -198,6 +202,10 @@ def obey(letter: Letter) -> None:
     session = WaSenderSession.objects.get(pk=letter.session)
     source = f"message to “{session.session_name}”"
     language = optout.stop_language(letter.text)
+    if letter.phone:
+        # Whoever wrote to them over this session is answered too, and first: the confirmation comes from the owner.
+        for writer in writers_to(letter.session, letter.user, letter.phone):
+            _bind(letter, writer, source, language)
     if language is not None and (letter.phone or letter.lid):
         optout.opt_out(
             user=user,
@@ -211,6 +219,16 @@ def obey(letter: Letter) -> None:
         optout.hold_for_review(user=user, phone=letter.phone, lid=letter.lid, words=letter.text, source=source)
     elif language is None and not _stopped_later(letter):
         optout.opt_in(user=user, phone=letter.phone, lid=letter.lid, source=source)
+
+
+def _bind(letter: Letter, writer: User, source: str, language: str | None) -> None:
+    """The same for somebody who borrowed the session and wrote to this person."""
+    if language is not None:
+        optout.opt_out(user=writer, phone=letter.phone, lid=letter.lid, source=source, language=language)
+    elif is_doubtful(letter.text):
+        optout.hold_for_review(user=writer, phone=letter.phone, lid=letter.lid, words=letter.text, source=source)
+    elif not _stopped_later(letter):
+        optout.opt_in(user=writer, phone=letter.phone, lid=letter.lid, source=source)
 
 
 def _stopped_later(letter: Letter) -> bool:

@@ -30,6 +30,7 @@ from phonebank.gateways.wasender import UPLOAD_DEADLINE
 from phonebank.whatsappapi.dispatch.media import Media
 from phonebank.whatsappapi.models import MediaFile, MediaKind, MediaLink, WaSenderSession
 from phonebank.whatsappapi.models.media import REF
+from phonebank.whatsappapi.services.capabilities import LENT_TO
 from phonebank.whatsappapi.services.errors import ServiceError
 
 log = logging.getLogger(__name__)
@@ -190,18 +191,18 @@ def sniff(content: bytes, name: str = "") -> tuple[str, str]:
 # What is about to be sent, and at which gateway it lacks a copy that will last.
 _WANTED = """
 WITH w AS (
-  SELECT c.media_url AS ref, l.session_id FROM whatsappapi_campaign c
+  SELECT c.media_url AS ref, l.session_id, c.user_id FROM whatsappapi_campaign c
   JOIN whatsappapi_campaignsession l ON l.campaign_id = c.id AND l.is_active
   WHERE c.media_url LIKE 'file:%%' AND (c.state IN ('dealing', 'running')
     OR c.state = 'scheduled' AND c.scheduled_at < clock_timestamp() + interval '1 hour')
   UNION ALL
-  SELECT m.media->>'url', m.session_id FROM whatsappapi_message m
+  SELECT m.media->>'url', m.session_id, m.user_id FROM whatsappapi_message m
   WHERE m.campaign_id IS NULL AND m.retry_at IS NOT NULL AND m.state = 'queued' AND m.media->>'url' LIKE 'file:%%'
 )
 SELECT DISTINCT f.id, g.base_url FROM w
 JOIN whatsappapi_wasendersession s ON s.id = w.session_id
 JOIN whatsappapi_gatewayaccount g ON g.id = s.account_id
-JOIN whatsappapi_mediafile f ON f.user_id = s.user_id AND f.public_id::text = substr(w.ref, 6)
+JOIN whatsappapi_mediafile f ON f.user_id = w.user_id AND f.public_id::text = substr(w.ref, 6)
 WHERE NOT EXISTS (SELECT 1 FROM whatsappapi_medialink k WHERE k.file_id = f.id AND k.base_url = g.base_url
                   AND k.uploaded_at > clock_timestamp() - %(fresh)s)
 """
@@ -251,7 +252,7 @@ def _upload(row: MediaFile, base_url: str) -> bool:
     """Gives the file to a gateway by a connected session of its owner, unless it has a lasting copy. False: none."""
     if row.links.filter(base_url=base_url, uploaded_at__gt=timezone.now() - FRESH).exists():
         return False
-    mine = WaSenderSession.objects.filter(user=row.user_id).connected().filter(account__base_url=base_url)
+    mine = WaSenderSession.objects.usable_by(row.user, LENT_TO["send"]).connected().filter(account__base_url=base_url)
     wa_session = mine.order_by("last_used_at", "pk").first()
     if wa_session is None:
         return False
@@ -262,7 +263,7 @@ def _upload(row: MediaFile, base_url: str) -> bool:
 
 
 def _gateways_of(user: User) -> list[str]:
-    mine = WaSenderSession.objects.filter(user=user).connected()
+    mine = WaSenderSession.objects.usable_by(user, LENT_TO["send"]).connected()
     return sorted(set(mine.values_list("account__base_url", flat=True)))
 
 

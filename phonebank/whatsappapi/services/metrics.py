@@ -131,6 +131,7 @@ def exposition() -> bytes:
 
 def _installation(now: Figures) -> Iterator[Metric]:
     yield _gauge("stopped", "1 while the administrator has stopped all sending", float(now.installation.is_stopped))
+    yield _gauge("held", "1 while a restored copy waits for an administrator", float(bool(now.installation.held_at)))
     queued = GaugeMetricFamily("phonebank_messages", "Messages of live campaigns that can still move", labels=["state"])
     for word, n in now.open.items():
         queued.add_metric([word], n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from phonebank.accounts.models import User
@@ -46,16 +47,17 @@ def _switch(actor: User, *, is_stopped: bool, reason: str) -> Installation:
         if row.is_stopped == is_stopped:
             return row
         row.is_stopped, row.stop_reason = is_stopped, reason
-        row.stopped_at = timezone.now() if is_stopped else None
-        row.save(update_fields=["is_stopped", "stop_reason", "stopped_at"])
+        row.stopped_at, row.stopped_by = (timezone.now(), actor) if is_stopped else (None, None)
+        row.save(update_fields=["is_stopped", "stop_reason", "stopped_at", "stopped_by"])
         verb = "installation.stopped" if is_stopped else "installation.resumed"
         record(actor=actor, verb=verb, target=row, reason=reason)
     return row
 
 
 def stopped() -> Installation | None:
-    """The installation while all sending is stopped, else None."""
-    return Installation.objects.filter(pk=1, is_stopped=True).first()
+    """The installation while all sending is stopped, or held after a restore (`held_at`); else None."""
+    halted = Q(is_stopped=True) | Q(held_at__isnull=False)
+    return Installation.objects.filter(halted, pk=1).select_related("stopped_by").first()
 
 
 def drift(campaign: Campaign) -> list[Drift]:

@@ -23,6 +23,7 @@ from phonebank.whatsappapi.services.optout_rules import APART, sentence_language
 from phonebank.whatsappapi.services.optout_spelling import spelled
 from phonebank.whatsappapi.services.optout_vetoes import is_about_else
 from phonebank.whatsappapi.services.optout_words import ENGLISH, HARMLESS, LANGUAGES, POLITE, is_unspaced, normalise
+from phonebank.whatsappapi.services.sharing import writers_to
 from phonebank.whatsappapi.services.suppressions import SKIP_REASON, one_at_a_time
 
 logger = logging.getLogger(__name__)
@@ -176,9 +177,9 @@ def hold_for_review(*, user: User, phone: str = "", lid: str = "", words: str, s
 
 def resolve_lids(limit: int = 20) -> int:
     """Asks the gateway whose number stands behind LIDs that opted out, and suppresses these too. Returns how many."""
-    waiting = Suppression.objects.filter(phone="", lifted_at=None).select_related("user").order_by("?")[:limit]
+    waiting = Suppression.objects.filter(phone="", lifted_at=None).order_by("?")
     resolved = 0
-    for suppression in waiting:
+    for suppression in waiting.select_related("user", "session")[:limit]:
         phone = _phone_of(suppression)
         if phone and suppression.reason == Suppression.Reason.REVIEW:
             with transaction.atomic():
@@ -187,7 +188,11 @@ def resolve_lids(limit: int = 20) -> int:
                     Suppression.objects.filter(pk=suppression.pk, lifted_at=None).update(phone=phone)
                     resolved += 1
         elif phone:
-            opt_out(user=suppression.user, phone=phone, lid=suppression.lid, source="number found for a LID")
+            source = "number found for a LID"
+            session = suppression.session
+            for writer in writers_to(session.pk, session.user_id, phone) if session else ():
+                opt_out(user=writer, phone=phone, lid=suppression.lid, source=source)
+            opt_out(user=suppression.user, phone=phone, lid=suppression.lid, source=source)
             resolved += 1
     return resolved
 

@@ -13,14 +13,16 @@ from django.utils import timezone
 from phonebank.whatsappapi.dispatch.render import TAG
 from phonebank.whatsappapi.dispatch.windows import present_or_next
 from phonebank.whatsappapi.models import Campaign, CampaignSession, WaSenderSession
-from phonebank.whatsappapi.services import audience
+from phonebank.whatsappapi.services import approval, audience
 from phonebank.whatsappapi.services.audience import Count
+from phonebank.whatsappapi.services.capabilities import lent
 from phonebank.whatsappapi.services.drafts import RULES
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.media import check_text, media_of
 from phonebank.whatsappapi.services.senders import unfit
 
 BLOCKS, WARNS, TELLS = "block", "warn", "tell"
+UNSHARED = ("unshared", "is not shared with you any more")
 _ENDING = re.compile(r"\bstop\b|unsubscri|opt.?out|baja|arr[eê]t|abmelden|sair\b|стоп", re.I)
 
 
@@ -41,9 +43,12 @@ class Problem:
 def problems(campaign: Campaign, count: Count | None = None) -> list[Problem]:
     """The worst first. With `count` (of its audience) also what needs everybody looked at."""
     lanes = list(campaign.lanes.filter(is_active=True).select_related("session__account"))
-    found = [*_audience(campaign, count), *_message(campaign, count), *_senders(lanes), *_schedule(campaign)]
+    borrowed = lent(campaign.user) if any(lane.session.user_id != campaign.user_id for lane in lanes) else set()
+    senders = _senders(lanes, campaign.user_id, borrowed)
+    found = [*_audience(campaign, count), *_message(campaign, count), *senders, *_schedule(campaign)]
     if any(not lane.session.account.is_sandbox for lane in lanes):
         found += _rules(campaign)
+    found += _approval(campaign, count)
     order = [BLOCKS, WARNS, TELLS]
     return sorted(found, key=lambda one: order.index(one.severity))
 
@@ -109,11 +114,12 @@ def _message(campaign: Campaign, count: Count | None) -> list[Problem]:
     return found
 
 
-def _senders(lanes: list[CampaignSession]) -> list[Problem]:
+def _senders(lanes: list[CampaignSession], owner: int, borrowed: set[int]) -> list[Problem]:
     if not lanes:
         return [Problem(BLOCKS, "senders", "Choose at least one session to send from.", "no_session")]
     found = []
-    unusable = [(lane.session, unfit(lane.session)) for lane in lanes]
+    kept = [lane.session for lane in lanes if lane.session.user_id == owner or lane.session_id in borrowed]
+    unusable = [(lane.session, unfit(lane.session) if lane.session in kept else UNSHARED) for lane in lanes]
     wrong = [(one, why) for one, why in unusable if why[0]]
     is_none_left = len(wrong) == len(lanes)
     for one, (code, words) in wrong:
@@ -143,6 +149,14 @@ def _schedule(campaign: Campaign) -> list[Problem]:
         words = "None of its sending times lies before its end. Change one of the two."
         return [Problem(BLOCKS, "schedule", words, "windows")]
     return [] if window[0] <= (start or now) else [Problem(TELLS, "schedule", _waits(campaign, window[0]))]
+
+
+def _approval(campaign: Campaign, count: Count | None) -> list[Problem]:
+    """What an administrator said of it, and whether one will look at it first."""
+    if count is None:
+        return []
+    said, look = approval.note(campaign), approval.needs_look(campaign, count.sendable)
+    return [Problem(severity, "message", words) for severity, words in ((WARNS, said), (TELLS, look)) if words]
 
 
 def _waits(campaign: Campaign, until: datetime) -> str:

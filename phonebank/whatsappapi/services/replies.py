@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Exists, F, Min, OuterRef, Prefetch, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce, Least
 
 from phonebank.accounts.models import User
@@ -22,11 +22,13 @@ from phonebank.whatsappapi.models import (
     InboundMessage,
     Kind,
     Message,
+    SessionShare,
     State,
     Suppression,
     WaSenderSession,
 )
 from phonebank.whatsappapi.services import optout
+from phonebank.whatsappapi.services.capabilities import LENT_TO
 from phonebank.whatsappapi.services.decisions import AGAIN, decide_single
 from phonebank.whatsappapi.services.doubts import is_doubtful
 from phonebank.whatsappapi.services.errors import ServiceError
@@ -53,11 +55,12 @@ def find_conversations(
     campaign: Campaign | None = None,
     unread: bool = False,
 ) -> QuerySet[Conversation]:
-    """The user's conversations, the latest first, each with `campaign_id_` and `campaign_name` of its last message.
+    """The conversations that the user may see, the latest first, each with `campaign_ref` (of their own) and
+    `campaign_name` of its last message.
 
     `q`: part of a name, of a number in any spelling, or of the last message. `campaign`: who answered to it.
     """
-    rows = Conversation.objects.visible_to(user).filter(session__deleted_at=None)
+    rows = _seen_by(user)
     q = q.strip().replace("\x00", "")
     digits = "".join(char for char in q if char.isdecimal() and char.isascii())
     if digits and not any(char.isalpha() for char in q):
@@ -73,11 +76,32 @@ def find_conversations(
     if unread:
         rows = rows.filter(unread__gt=0)
     last = InboundMessage.objects.filter(conversation=OuterRef("pk")).order_by("-id")
-    rows = rows.annotate(
-        campaign_ref=Subquery(last.values("campaign__public_id")[:1]),
-        campaign_name=Subquery(last.values("campaign__name")[:1]),
+    own = Q(campaign__user=user)
+    last = last.annotate(
+        own_ref=Case(When(own, then="campaign__public_id")),
+        told_name=Case(When(own | Q(user=user), then="campaign__name")),
     )
-    return rows.select_related("session", "contact").order_by("-last_at", "-pk")
+    rows = rows.annotate(
+        campaign_ref=Subquery(last.values("own_ref")[:1]), campaign_name=Subquery(last.values("told_name")[:1])
+    )
+    return rows.select_related("session").order_by("-last_at", "-pk")
+
+
+def _seen_by(user: User) -> QuerySet[Conversation]:
+    """With the user's own sessions; and with those lent to them, of people who answered what they wrote over it. Whom
+    a session's owner knows the person as, is the owner's."""
+    own = Q(user=user)
+    shares = SessionShare.objects.live().filter(user=user, role__in=LENT_TO["reply"])
+    if lent := list(shares.values_list("session", flat=True)):
+        own |= Q(session__in=lent) & ~Q(phone="") & Exists(_written(user).filter(started_at__lt=OuterRef("last_at")))
+    rows = Conversation.objects.filter(own, session__deleted_at=None)
+    return rows.prefetch_related(Prefetch("contact", Contact.objects.filter(user=user)))
+
+
+def _written(user: User) -> QuerySet[Attempt]:
+    """What the user wrote to the person of a conversation (the outer query), over its session."""
+    mine = Attempt.objects.filter(message__user=user, message__phone=OuterRef("phone"), session=OuterRef("session"))
+    return mine.order_by("started_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +133,24 @@ class Thread:
     is_open: bool  # an answer's fate may be known in a moment
 
 
-def thread(conversation: Conversation, before: datetime | None = None) -> Thread:
-    """What was sent by this session to this person, and what they wrote to it, in time order."""
-    entries = _theirs(conversation, before) + _ours(conversation, before)
+def thread(conversation: Conversation, viewer: User, before: datetime | None = None) -> Thread:
+    """What was sent by this session to this person, and what they wrote to it, in time order.
+
+    To its owner all of it, whoever sent it. To whom the session is lent: what they sent, and what was written since.
+    """
+    entries = _theirs(conversation, viewer, before) + _ours(conversation, viewer, before)
     entries.sort(key=lambda one: (one.at, one.is_ours, one.key))
     shown = entries[-SHOWN:]
     earlier = shown[0].at if len(entries) > SHOWN else None
     return Thread(shown, earlier, any(one.word is not None and one.word.is_open for one in shown))
 
 
-def _theirs(conversation: Conversation, before: datetime | None) -> list[Entry]:
+def _theirs(conversation: Conversation, viewer: User, before: datetime | None) -> list[Entry]:
     rows = InboundMessage.objects.filter(conversation=conversation).select_related("campaign")
+    if conversation.user_id != viewer.pk:
+        mine = Attempt.objects.filter(message__user=viewer, message__phone=conversation.phone)
+        began = mine.filter(session=conversation.session_id).aggregate(at=Min("started_at"))["at"]
+        rows = rows.filter(received_at__gt=began) if began else rows.none()
     # The phone's time has whole seconds: an answer must not stand above what it answers.
     rows = rows.annotate(at=Least(F("sent_at") + timedelta(seconds=1), F("received_at")))
     if before is not None:
@@ -131,7 +162,7 @@ def _theirs(conversation: Conversation, before: datetime | None) -> list[Entry]:
             is_ours=False,
             text=one.text,
             carried=CARRIED.get(one.media, ""),
-            campaign=one.campaign,
+            campaign=_own_campaign(one.campaign, viewer),
             mark=_mark(one.text),
         )
         for one in rows.order_by("-at", "-pk")[: SHOWN + 1]
@@ -146,12 +177,20 @@ def _mark(text: str) -> str:
     return "doubt" if is_doubtful(text) else ""
 
 
-def _ours(conversation: Conversation, before: datetime | None) -> list[Entry]:
+def _own_campaign(campaign: Campaign | None, viewer: User) -> Campaign | None:
+    return campaign if campaign is not None and campaign.user_id == viewer.pk else None
+
+
+def _ours(conversation: Conversation, viewer: User, before: datetime | None) -> list[Entry]:
     """By the session of the attempt, not the one that a row is dealt to: that may change afterwards."""
     if not conversation.phone:
         return []
     attempt = Attempt.objects.filter(pk=OuterRef("attempt"))
-    rows = Message.objects.filter(user=conversation.user_id, phone=conversation.phone).annotate(
+    writers = [viewer.pk]
+    if conversation.user_id == viewer.pk:
+        lent_to = SessionShare.objects.filter(session=conversation.session_id).exclude(user=None)
+        writers += lent_to.values_list("user", flat=True)
+    rows = Message.objects.filter(user__in=writers, phone=conversation.phone).annotate(
         begun=Subquery(attempt.values("started_at")), by=Subquery(attempt.values("session_id"))
     )
     rows = rows.annotate(at=Coalesce("begun", "created_at"))
@@ -159,10 +198,10 @@ def _ours(conversation: Conversation, before: datetime | None) -> list[Entry]:
     rows = rows.filter(Q(by=conversation.session_id) | Q(by=None, campaign=None, session=conversation.session_id))
     if before is not None:
         rows = rows.filter(at__lt=before)
-    return [_entry(one) for one in rows.select_related("campaign").order_by("-at", "-pk")[: SHOWN + 1]]
+    return [_entry(one, viewer) for one in rows.select_related("campaign").order_by("-at", "-pk")[: SHOWN + 1]]
 
 
-def _entry(one: Message) -> Entry:
+def _entry(one: Message, viewer: User) -> Entry:
     campaign = one.campaign
     carried = campaign.media_kind if campaign is not None else (one.media or {}).get("kind", "")
     return Entry(
@@ -173,20 +212,20 @@ def _entry(one: Message) -> Entry:
         carried=CARRIED.get(carried, ""),
         word=in_words(one),
         kind=one.kind,
-        campaign=campaign,
-        doubtful=one.attempt if one.state == State.UNCERTAIN else None,
+        campaign=_own_campaign(campaign, viewer),
+        doubtful=one.attempt if one.state == State.UNCERTAIN and one.user_id == viewer.pk else None,
         again=one.kind in AGAIN,
     )
 
 
-def suppression_of(conversation: Conversation) -> Suppression | None:
-    """What keeps this person from being written to, by number or by LID; one under review comes last."""
+def suppression_of(conversation: Conversation, viewer: User) -> Suppression | None:
+    """What keeps this person from being written to by the viewer, by number or by LID; one under review comes last."""
     who = Q(pk=None)
     if conversation.phone:
         who |= Q(phone=conversation.phone)
     if conversation.lid:
         who |= Q(lid=conversation.lid)
-    found = list(Suppression.objects.filter(who, user=conversation.user_id, lifted_at=None))
+    found = list(Suppression.objects.filter(who, user__in={conversation.user_id, viewer.pk}, lifted_at=None))
     return min(found, key=lambda one: one.reason == Suppression.Reason.REVIEW, default=None)
 
 
@@ -199,13 +238,13 @@ def answer(*, actor: User, conversation: Conversation, body: str, media: Media |
     if not found.phone:
         text = "WhatsApp hides this person's number, so they cannot be answered from here. Answer on the phone."
         raise ServiceError(text, code="no_number")
-    if suppression_of(found) is not None:
+    if suppression_of(found, actor) is not None:
         raise ServiceError("This person asked not to be written to. Nothing was sent.", code="opted_out")
     with transaction.atomic():
         message = send_single(
             actor=actor, kind=Kind.REPLY, body=body, phone=found.phone, wa_session=found.session, media=media
         )
-        Conversation.objects.filter(pk=found.pk).update(unread=0)
+        mark_read(actor=actor, conversation=found)
     return message
 
 
@@ -216,7 +255,7 @@ def decide(*, actor: User, conversation: Conversation, attempt: uuid.UUID, again
 
 
 def mark_read(*, actor: User, conversation: Conversation) -> None:
-    """Somebody has looked at it."""
+    """Its owner has looked at it; whom the session is lent to changes nothing by that."""
     Conversation.objects.visible_to(actor).filter(pk=conversation.pk, unread__gt=0).update(unread=0)
 
 
@@ -243,9 +282,8 @@ def find_number(*, actor: User, conversation: Conversation) -> Conversation:
 
 
 def conversation_of(user: User, public_id: uuid.UUID) -> Conversation | None:
-    """The user's conversation with this id."""
-    rows = Conversation.objects.visible_to(user).filter(session__deleted_at=None, public_id=public_id)
-    return rows.select_related("session__account", "contact").first()
+    """The conversation with this id, if the user may see it."""
+    return _seen_by(user).filter(public_id=public_id).select_related("session__account").first()
 
 
 def _owned(actor: User, conversation: Conversation) -> Conversation:

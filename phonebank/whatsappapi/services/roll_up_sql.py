@@ -44,8 +44,8 @@ WITH q AS (
 UPDATE whatsappapi_sessionquarter t SET due_at = %(lease)s FROM q WHERE t.id = q.id RETURNING t.session_id, t.start
 """
 
-# A message counts for the session and the moment of its last attempt. One that the gateway took and WhatsApp could not
-# deliver counts as sent and as failed.
+# A message counts for the session and the moment of its last attempt; a self-check does not count. One that the gateway
+# took and WhatsApp could not deliver counts as sent and as failed.
 _BUCKETS = ", ".join(f"count(*) FILTER (WHERE y.bucket = {i})" for i in range(BUCKETS))
 COUNT = f"""
 SELECT q.session, q.start, a.unclear,
@@ -69,8 +69,11 @@ CROSS JOIN LATERAL (
         SELECT 1 FROM whatsappapi_inboundmessage w
         WHERE w.user_id = s.user_id AND w.phone = a.phone AND w.session_id = a.session_id
           AND w.received_at > a.started_at AND w.received_at <= a.started_at + interval '7 days') AS replied
-    FROM whatsappapi_attempt a LEFT JOIN whatsappapi_message m ON m.id = a.message_id AND m.attempt = a.id
+    FROM whatsappapi_attempt a LEFT JOIN LATERAL (
+      SELECT x.kind, CASE WHEN x.attempt = a.id THEN x.state END AS state FROM whatsappapi_message x
+      WHERE x.id = a.message_id) m ON true
     WHERE a.session_id = q.session AND a.started_at >= q.start AND a.started_at < q.start + interval '15 minutes'
+      AND m.kind IS DISTINCT FROM 'probe'
   ) y
 ) a
 CROSS JOIN LATERAL (
@@ -88,7 +91,7 @@ LEFT JOIN LATERAL (
     SELECT split_part(m.reason, ':', 1) AS why, count(*) AS n
     FROM whatsappapi_attempt a JOIN whatsappapi_message m ON m.id = a.message_id AND m.attempt = a.id
     WHERE a.session_id = q.session AND a.started_at >= q.start AND a.started_at < q.start + interval '15 minutes'
-      AND m.state = 'failed' GROUP BY 1) f
+      AND m.state = 'failed' AND m.kind <> 'probe' GROUP BY 1) f
 ) r ON a.failed > 0
 ORDER BY 1, 2
 """

@@ -15,10 +15,11 @@ from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.dispatch import deal
 from phonebank.whatsappapi.models import Campaign, CampaignSession, WaSenderSession
-from phonebank.whatsappapi.services import drafts
+from phonebank.whatsappapi.services import approval, drafts
 from phonebank.whatsappapi.services.campaigns import check_proven, check_ready, launch, move
 from phonebank.whatsappapi.services.errors import ServiceError
-from phonebank.whatsappapi.services.senders import check_fit, noting_refusals
+from phonebank.whatsappapi.services.senders import check_fit, check_sendable, noting_refusals
+from phonebank.whatsappapi.services.sharing import note_start, note_use
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,9 @@ def schedule(*, actor: User, campaign: Campaign, at: datetime) -> Campaign:
     with transaction.atomic():
         move(campaign, [State.DRAFT, State.SCHEDULED], State.SCHEDULED, scheduled_at=at)
         check_ready(campaign)
-        record(actor=actor, verb="campaign.schedule", target=campaign, at=at.isoformat())
+        if not approval.is_held(campaign, actor=actor):
+            record(actor=actor, verb="campaign.schedule", target=campaign, at=at.isoformat())
+        note_start(actor, campaign)
     return campaign
 
 
@@ -66,7 +69,8 @@ def start_due() -> int:
                     move(campaign, [State.SCHEDULED], State.PAUSED, pause_reason=reason)
                 else:
                     move(campaign, [State.SCHEDULED], State.DEALING)
-                    jobs.defer("deal_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
+                    if not approval.is_held(campaign, actor=None):
+                        jobs.defer("deal_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
                 record(actor=None, verb="campaign.start", target=campaign, state=campaign.state)
                 started += 1
         except ServiceError:
@@ -77,7 +81,8 @@ def start_due() -> int:
 def add_session(*, actor: User, campaign: Campaign, wa_session: WaSenderSession) -> CampaignSession:
     """Lets one more session carry a campaign. While it runs, the newcomer gets its part of those not yet reached."""
     with noting_refusals(actor, campaign):
-        _own(actor, campaign, wa_session)
+        _own(actor, campaign)
+        check_sendable(actor, [wa_session])
         check_fit([wa_session])
     with transaction.atomic():
         _lock(campaign)
@@ -96,6 +101,8 @@ def add_session(*, actor: User, campaign: Campaign, wa_session: WaSenderSession)
         if campaign.state != State.DRAFT:
             check_proven(campaign)
         record(actor=actor, verb="campaign.add_session", target=campaign, session=str(wa_session.public_id))
+        if campaign.state != State.DRAFT:
+            note_use(actor, campaign, wa_session)
         if campaign.sealed_at:
             jobs.defer("share_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk, session=wa_session.pk)
     return lane
@@ -113,7 +120,7 @@ def remove_session(*, actor: User, campaign: Campaign, wa_session: WaSenderSessi
     What it has sent stays its own.
     """
     with noting_refusals(actor, campaign):
-        _own(actor, campaign, wa_session)
+        _own(actor, campaign)
     with transaction.atomic():
         _lock(campaign)
         if not campaign.lanes.filter(is_active=True).exclude(session=wa_session).exists():
@@ -170,11 +177,9 @@ def _copy(actor: User, campaign: Campaign, name: str, parent: Campaign | None) -
     return made
 
 
-def _own(actor: User, campaign: Campaign, wa_session: WaSenderSession) -> None:
-    own = WaSenderSession.objects.visible_to(actor).filter(pk=wa_session.pk, user=campaign.user_id)
-    found = own.exclude(wasender_id=None).exists()
-    if not found or not Campaign.objects.visible_to(actor).filter(pk=campaign.pk).exists():
-        raise ServiceError("There is no such session.", code="not_found")
+def _own(actor: User, campaign: Campaign) -> None:
+    if not Campaign.objects.visible_to(actor).filter(pk=campaign.pk).exists():
+        raise ServiceError("There is no such campaign.", code="not_found")
 
 
 def _lock(campaign: Campaign) -> Campaign:

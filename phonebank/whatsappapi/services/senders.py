@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.models import Campaign, SessionGroup, WaSenderSession
+from phonebank.whatsappapi.services.capabilities import check, may, roles_of
 from phonebank.whatsappapi.services.errors import ServiceError
 
 Status = WaSenderSession.Status
 MOST = 100
 # No phone has scanned the code (any more): the session is nobody's number.
 UNLINKED = {Status.NEED_SCAN, Status.NEED_PASSKEY, Status.LOGGED_OUT}
-REFUSALS = {"not_found", "not_created", "surplus", "not_linked", "switched_off", "key_refused"}
+REFUSALS = {"not_found", "forbidden", "not_created", "surplus", "not_linked", "switched_off", "key_refused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,13 @@ class Senders:
 
 
 def unfit(one: WaSenderSession) -> tuple[str, str]:
-    """Why a session cannot be chosen, as code and words; two empty texts when it can."""
+    """Why a session cannot be chosen by whoever may send over it, as code and words; two empty texts when it can."""
     if one.deleted_at is not None:
         return "not_found", "was deleted"
     if one.wasender_id is None:
         return "not_created", "is still being created at the gateway"
     if one.is_surplus:
-        return "surplus", "is more than your plan allows, so it does not send"
+        return "surplus", "is more than the plan allows, so it does not send"
     if one.status in UNLINKED:
         return "not_linked", "is not linked to a phone. Scan its code first"
     if not one.is_active:
@@ -50,10 +51,12 @@ def choose(*, actor: User, sessions: Iterable[uuid.UUID | str], groups: Iterable
     left out where a group brought it; somebody else's does not exist (`not_found`)."""
     ids, group_ids = _ids(sessions), _ids(groups)
     rows = WaSenderSession.objects.visible_to(actor).select_related("account")
-    known = {one.public_id: one for one in rows.filter(public_id__in=ids)}
+    usable = WaSenderSession.objects.usable_by(actor).select_related("account")
+    known = {one.public_id: one for one in usable.filter(public_id__in=ids)}
     found = [known[one] for one in ids if one in known]
     if len(found) != len(ids):
         raise ServiceError("There is no such session. Nothing was changed.", code="not_found")
+    check_sendable(actor, found)
     check_fit(found)
     chosen_groups = list(SessionGroup.objects.visible_to(actor).filter(public_id__in=group_ids))
     if len(chosen_groups) != len(group_ids):
@@ -70,11 +73,22 @@ def choose(*, actor: User, sessions: Iterable[uuid.UUID | str], groups: Iterable
 
 
 def find(*, actor: User, session: uuid.UUID | str) -> WaSenderSession:
-    """One of the actor's sessions, fit or not."""
-    found = WaSenderSession.objects.visible_to(actor).filter(public_id__in=_ids([session])).first()
+    """One of the sessions that the actor may send over, fit or not."""
+    found = WaSenderSession.objects.usable_by(actor).filter(public_id__in=_ids([session])).first()
     if found is None:
         raise ServiceError("There is no such session. Nothing was changed.", code="not_found")
+    check_sendable(actor, [found])
     return found
+
+
+def check_sendable(actor: User, sessions: Iterable[WaSenderSession]) -> None:
+    """Refuses sessions over which the actor may not send: as `not_found` strangers', as `forbidden` those lent to
+    look at."""
+    rows = list(sessions)
+    roles = roles_of(actor, rows)
+    for one in rows:
+        if not may(roles.get(one.pk), "send"):
+            check(actor, one, "send")
 
 
 def check_fit(sessions: Iterable[WaSenderSession]) -> None:

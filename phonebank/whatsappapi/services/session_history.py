@@ -15,6 +15,7 @@ from phonebank.gateways.base import SessionLogEntry
 from phonebank.gateways.errors import GatewayError
 from phonebank.whatsappapi.dispatch.claim import REST, STRIKES
 from phonebank.whatsappapi.models import SessionEvent, WaSenderSession, WebhookEvent
+from phonebank.whatsappapi.services.capabilities import reach
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.gateways import client_call, explain
 
@@ -153,8 +154,8 @@ def arrivals(wa_session: WaSenderSession) -> QuerySet[WebhookEvent]:
 
 def gateway_log(*, actor: User, wa_session: WaSenderSession, page: int = 1) -> tuple[SessionLogEntry, ...]:
     """What WaSender itself recorded of the session, newest first (contract 2.3)."""
-    row = WaSenderSession.objects.visible_to(actor).select_related("account").filter(pk=wa_session.pk).first()
-    if row is None or row.wasender_id is None:
+    row = reach(actor, wa_session, "key")
+    if row.wasender_id is None:
         raise ServiceError("This session does not exist at the gateway.", code="not_found")
     token, number = row.account.token, row.wasender_id
     try:

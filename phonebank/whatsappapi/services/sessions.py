@@ -14,6 +14,7 @@ from phonebank.gateways.base import ConnectResult, Passkey
 from phonebank.gateways.errors import GatewayError, NotConnected, NotFound, OutcomeUnknown, Refused, UnexpectedAnswer
 from phonebank.whatsappapi.models import WaSenderSession
 from phonebank.whatsappapi.services import reconnect
+from phonebank.whatsappapi.services.capabilities import check, reach
 from phonebank.whatsappapi.services.creation import (
     can_create_session,
     check_limit,
@@ -67,7 +68,7 @@ SETTINGS = ("name", "daily_limit", "account_protection", "log_messages")
 
 def connect(*, actor: User, wa_session: WaSenderSession) -> ConnectResult:
     """Starts linking. The result holds the QR text to draw, a passkey token, or neither when already linked."""
-    row = _created(actor, wa_session)
+    row = _created(actor, wa_session, "connect")
     token, number = row.account.token, row.wasender_id
 
     async def work(gateway: Any) -> ConnectResult:
@@ -86,7 +87,7 @@ def connect(*, actor: User, wa_session: WaSenderSession) -> ConnectResult:
 
 def current_qr(*, actor: User, wa_session: WaSenderSession) -> str | None:
     """The present QR text, None once nothing is left to scan. An expired code starts linking anew, once."""
-    row = _created(actor, wa_session)
+    row = _created(actor, wa_session, "connect")
     token, number = row.account.token, row.wasender_id
 
     async def work(gateway: Any) -> str | None:
@@ -103,7 +104,7 @@ def current_qr(*, actor: User, wa_session: WaSenderSession) -> str | None:
 
 def passkey_token(*, actor: User, wa_session: WaSenderSession) -> Passkey | None:
     """The token for WaSender's passkey helper, None once no passkey is asked for. Never stored."""
-    row = _created(actor, wa_session)
+    row = _created(actor, wa_session, "connect")
     token, number = row.account.token, row.wasender_id
 
     async def work(gateway: Any) -> Passkey | None:
@@ -120,7 +121,7 @@ def passkey_token(*, actor: User, wa_session: WaSenderSession) -> Passkey | None
 
 def disconnect(*, actor: User, wa_session: WaSenderSession) -> None:
     """Ends the session's connection, until a person connects it; what is queued for it waits or goes to others."""
-    row = _created(actor, wa_session)
+    row = _created(actor, wa_session, "disconnect")
     token, number = row.account.token, row.wasender_id
     before = reconnect.ended(row)  # first, or its being down would be noticed and mended
     try:
@@ -143,7 +144,7 @@ def relink(*, actor: User, wa_session: WaSenderSession) -> ConnectResult:
 
 def restart(*, actor: User, wa_session: WaSenderSession) -> None:
     """Has WaSender start a connected session anew; the phone stays linked (contract 2)."""
-    row = _created(actor, wa_session)
+    row = _created(actor, wa_session, "disconnect")
     token, number = row.account.token, row.wasender_id
     _ask(row, lambda gateway: gateway.restart(token, number), "The session was not restarted.")
     with transaction.atomic():
@@ -154,7 +155,7 @@ def restart(*, actor: User, wa_session: WaSenderSession) -> None:
 
 def regenerate_key(*, actor: User, wa_session: WaSenderSession) -> WaSenderSession:
     """A new session key. The gateway refuses the old one at once; webhooks that carry it are taken for 24 h more."""
-    row = _created(actor, wa_session)
+    row = _created(actor, wa_session, "key")
     token, number = row.account.token, row.wasender_id
 
     async def work(gateway: Any) -> str:
@@ -165,7 +166,7 @@ def regenerate_key(*, actor: User, wa_session: WaSenderSession) -> WaSenderSessi
 
     key = _ask(row, work, "Whether there is a new key is found out at the next look at the session.")
     with transaction.atomic():
-        locked = _locked(actor, row)
+        locked = _locked(actor, row, "key")
         if not key or key == locked.api_key:
             raise ServiceError("The gateway made no new key. The old one still works. Try again.", code="unchanged")
         before = locked.key_version
@@ -188,7 +189,7 @@ def change(*, actor: User, wa_session: WaSenderSession, **changes: Any) -> WaSen
     """
     if unknown := changes.keys() - set(SETTINGS):
         raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
-    row = _owned(actor, wa_session)
+    row = reach(actor, wa_session, "settings")
     if "name" in changes:
         free_name(actor, _named(changes["name"]), 0, own=row.pk)
     if changes.get("daily_limit") != row.daily_limit:  # one from before the plan was lowered may stay
@@ -196,12 +197,12 @@ def change(*, actor: User, wa_session: WaSenderSession, **changes: Any) -> WaSen
     flags = {name: changes[name] for name in SETTINGS[2:] if name in changes and changes[name] != getattr(row, name)}
     info = None
     if flags:
-        row = _created(actor, row)
+        row = _created(actor, row, "settings")
         token, number = row.account.token, row.wasender_id
         info = _ask(row, lambda gateway: gateway.update_session(token, number, **flags), "Nothing was changed here.")
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
-        locked = _locked(owner, row)
+        locked = _locked(owner, row, "settings")
         before = {"session_name": locked.session_name, "daily_limit": locked.daily_limit, **{
             name: getattr(locked, name) for name in SETTINGS[2:]}}  # fmt: skip
         if "name" in changes:
@@ -244,7 +245,7 @@ def delete(*, actor: User, wa_session: WaSenderSession, at_gateway: bool = True)
     Removed here only, it gets back the webhook settings it was adopted with; what could not be given back is said in
     the sentence that is returned (else empty).
     """
-    row = _owned(actor, wa_session)
+    row = reach(actor, wa_session, "delete")
     if row.wasender_id is None:
         settle_before_deletion(row)
         found = WaSenderSession.objects.select_related("account", "user").filter(pk=row.pk).first()
@@ -283,30 +284,25 @@ def set_default(*, actor: User, wa_session: WaSenderSession) -> WaSenderSession:
     """Makes this the session that is preselected."""
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
-        row = _owned(owner, wa_session)
+        row = reach(owner, wa_session, "settings")
         make_default(row)
         record(actor=actor, verb="session.set_default", target=row)
     return row
 
 
-def _owned(actor: User, wa_session: WaSenderSession) -> WaSenderSession:
-    row = WaSenderSession.objects.visible_to(actor).select_related("account", "user").filter(pk=wa_session.pk).first()
-    if row is None:
-        raise ServiceError("This session does not exist.", code="not_found")
-    return row
-
-
-def _locked(actor: User, row: WaSenderSession) -> WaSenderSession:
+def _locked(actor: User, row: WaSenderSession, action: str) -> WaSenderSession:
     """The session as it is now, inside a transaction."""
-    mine = WaSenderSession.objects.visible_to(actor).select_for_update(no_key=True, of=("self",))
-    locked = mine.filter(pk=row.pk).first()
+    alive = WaSenderSession.objects.alive().select_for_update(no_key=True, of=("self",))
+    locked = alive.filter(pk=row.pk).first()
     if locked is None:
         raise ServiceError("This session was deleted meanwhile.", code="not_found")
+    check(actor, locked, action)
     return locked
 
 
-def _created(actor: User, wa_session: WaSenderSession) -> WaSenderSession:
-    row = _owned(actor, wa_session)
+def _created(actor: User, wa_session: WaSenderSession, action: str) -> WaSenderSession:
+    """A session that the actor may do `action` with (services/capabilities.py), and that the gateway has."""
+    row = reach(actor, wa_session, action)
     if row.wasender_id is None:
         raise ServiceError(
             "This session is still being created at the gateway. Wait a few minutes.", code="not_created"

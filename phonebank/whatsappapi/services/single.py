@@ -22,12 +22,14 @@ from phonebank.whatsappapi.models import (
     Suppression,
     WaSenderSession,
 )
+from phonebank.whatsappapi.services.capabilities import LENT_TO, reach
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.health import health
 from phonebank.whatsappapi.services.media import Media, check_text
 from phonebank.whatsappapi.services.phones import to_e164
 from phonebank.whatsappapi.services.rotation import get_next_available_session
 
+ACTIONS = {Kind.TEST: "test", Kind.REPLY: "reply"}  # what a kind is to whoever borrows a session
 TEST_LASTS = timedelta(minutes=15)  # a test that could not leave by then tells nothing any more
 TEST_BODY = "Test message from Phonebank. If you read this, the session works."
 EXPIRED = "It could not be sent within 15 minutes"
@@ -54,12 +56,13 @@ def send_single(
     `limit_reached`, `no_session`). The claim has the last word on all of it, the daily limit included.
     """
     rules, text = RULES[Kind(kind)], check_text(body, media)
+    lent = _lent(actor, kind, wa_session)
     who = _contact(actor, contact)
     number = _number(phone, who)
     if who is None:
         who = Contact.objects.filter(user=actor, phone=number).first()
-    _check_rules(actor, rules, number, who)
-    row = _chosen(actor, wa_session) if wa_session is not None else _rotated(actor, group)
+    _check_rules(actor, rules, number, who, lent)
+    row = _chosen(wa_session) if wa_session is not None else _rotated(actor, group)
     with transaction.atomic():
         message = Message.objects.create(
             user=actor,
@@ -72,20 +75,32 @@ def send_single(
             media=media.as_json() if media else None,
             retry_at=timezone.now(),
         )
-        record(actor=actor, verb="message.queued", target=row, kind=str(kind))
+        if kind != Kind.PROBE:  # nobody does these by hand; that they were switched on is on record
+            record(actor=actor, verb="message.queued", target=row, kind=str(kind))
     message.refresh_from_db()
     return message
 
 
-def _check_rules(actor: User, rules: Rules, number: str, who: Contact | None) -> None:
-    """What the claim will check again, said at once."""
+def _lent(actor: User, kind: str, wa_session: WaSenderSession | None) -> WaSenderSession | None:
+    """The session where it is somebody else's, after a look at what the actor may do with it."""
+    if wa_session is None:
+        return None
+    row = reach(actor, wa_session, ACTIONS.get(Kind(kind), "send"))
+    return row if row.user_id != actor.pk else None
+
+
+def _check_rules(actor: User, rules: Rules, number: str, who: Contact | None, lent: WaSenderSession | None) -> None:
+    """What the claim will check again, said at once. `lent`: the session, where it is somebody else's."""
+    stopped = Suppression.objects.filter(user__in=[actor.pk, *([lent.user_id] if lent else [])], lifted_at=None)
+    letters = InboundMessage.objects.filter(phone=number)
+    letters = letters.filter(user=lent.user_id, session=lent) if lent else letters.filter(user=actor)
     if rules.consent and (who is None or who.consent != Contact.Consent.GRANTED):
         raise ServiceError("No consent of this person is on record. Nothing was sent.", code="no_consent")
-    if rules.suppression and Suppression.objects.filter(user=actor, phone=number, lifted_at=None).exists():
+    if rules.suppression and stopped.filter(phone=number).exists():
         raise ServiceError("This person asked not to be written to. Nothing was sent.", code="opted_out")
     if rules.own and number not in dict(own_numbers(actor)):
         raise ServiceError("Test messages go to the numbers of your own linked sessions only.", code="not_own")
-    if rules.answer and not InboundMessage.objects.filter(user=actor, phone=number).exists():
+    if rules.answer and not letters.exists():
         raise ServiceError("This person has not written to you, so there is nothing to answer.", code="unasked")
 
 
@@ -95,14 +110,17 @@ def send_test(*, actor: User, to: str, body: str = "", wa_session: WaSenderSessi
 
 
 def own_numbers(user: User) -> list[tuple[str, str]]:
-    """The user's verified numbers with the session each is linked to: somebody scanned a code with that phone."""
-    mine = WaSenderSession.objects.visible_to(user).exclude(linked_number="").order_by("session_name")
+    """The verified numbers of the user's sessions, and of those they may test, with the session each is linked to:
+    somebody scanned a code with that phone."""
+    usable = WaSenderSession.objects.usable_by(user, LENT_TO["test"])
+    mine = usable.exclude(linked_number="").order_by("session_name")
     return list(dict(mine.values_list("linked_number", "session_name")).items())
 
 
-def tests_of(wa_session: WaSenderSession) -> list[Message]:
-    """The session's last test messages, newest first."""
+def tests_of(wa_session: WaSenderSession, user: User) -> list[Message]:
+    """The session's last test messages, newest first: all to its owner, to others their own."""
     rows = Message.objects.filter(campaign=None, session=wa_session, kind=Kind.TEST)
+    rows = rows if wa_session.user_id == user.pk else rows.filter(user=user)
     return list(rows.order_by("-created_at", "-pk")[:5])
 
 
@@ -208,8 +226,8 @@ def _number(phone: str, contact: Contact | None) -> str:
         raise ServiceError(f"{error} Nothing was sent.", code="phone") from None
 
 
-def _chosen(actor: User, wa_session: WaSenderSession) -> WaSenderSession:
-    mine = WaSenderSession.objects.visible_to(actor)
+def _chosen(wa_session: WaSenderSession) -> WaSenderSession:
+    mine = WaSenderSession.objects.alive()
     row = mine.with_limit().filter(pk=wa_session.pk).first()
     if row is None:
         raise ServiceError("This session does not exist.", code="not_found")

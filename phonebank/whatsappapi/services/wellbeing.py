@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from django.db.models import Count
 from django.utils import timezone
 
-from phonebank.whatsappapi.models import HealthNote, SessionEvent, WaSenderSession
+from phonebank.whatsappapi.models import HealthNote, Probe, SessionEvent, WaSenderSession
+from phonebank.whatsappapi.services import probes
 from phonebank.whatsappapi.services.health import NEARLY, SILENT
 
 Status = WaSenderSession.Status
@@ -20,6 +21,7 @@ HOUR = timedelta(hours=1)
 KEPT = timedelta(days=90)
 # What each finding costs of a hundred.
 COSTS = {"failures": 40, "acks": 25}
+PROBE, SLOW_PROBE = 25, 10
 RATE_LIMITED, SLOWED, SILENCE, FULL, NEARLY_FULL, DROP, DROPS_MOST = 30, 15, 20, 10, 5, 5, 30
 
 
@@ -29,8 +31,9 @@ class Score:
     reasons: tuple[str, ...]
 
 
-def score(one: WaSenderSession, drops: int, now: datetime) -> Score:
-    """Of a session loaded with its limit and doubt. `drops`: how often its link went down within a day."""
+def score(one: WaSenderSession, drops: int, now: datetime, probe: tuple[str, str] | None = None) -> Score:
+    """Of a session loaded with its limit and doubt. `drops`: how often its link went down within a day. `probe`: how
+    its last self-check went wrong, as `probes.findings` has it."""
     if one.status != Status.CONNECTED or not one.is_active:
         return Score(0, ("Not connected.",))
     if one.rejected_key_version == one.key_version:
@@ -41,6 +44,8 @@ def score(one: WaSenderSession, drops: int, now: datetime) -> Score:
     doubt = getattr(one, "doubt", None)
     if doubt is not None and doubt.kind in COSTS:
         lost.append((COSTS[doubt.kind], doubt.reason))
+    if probe is not None:
+        lost.append((SLOW_PROBE if probe[0] == Probe.Outcome.SLOW else PROBE, probe[1]))
     if one.paused_until and one.paused_until > now and one.strikes:
         lost.append((RATE_LIMITED, "WaSender says that it sends too fast."))
     elif one.strikes:
@@ -77,10 +82,10 @@ def note(now: datetime | None = None) -> int:
     recent = HealthNote.objects.filter(session__in=rows, at__gt=now - 2 * HOUR).order_by("session_id", "-at")
     for one in recent.distinct("session_id"):
         last[one.session_id] = one
-    drops = drops_of(rows, now)
+    drops, probed = drops_of(rows, now), probes.findings(rows, now)
     new = []
     for row in rows:
-        found, before = score(row, drops.get(row.pk, 0), now), last.get(row.pk)
+        found, before = score(row, drops.get(row.pk, 0), now, probed.get(row.pk)), last.get(row.pk)
         is_due = before is None or before.at <= now - HOUR or (before.score != found.value and before.at <= now - LEAST)
         if is_due:
             reasons = " ".join(found.reasons)[:300]

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -15,17 +16,40 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import Campaign, WaSenderSession
+from phonebank.whatsappapi.models.sessions import WaSenderSessionQuerySet
+from phonebank.whatsappapi.services.capabilities import LENT_TO, check
 from phonebank.whatsappapi.services.errors import ServiceError
 
 
 def sessions_of(user: User) -> QuerySet[WaSenderSession]:
-    """What a page shows of a session, in one query however many there are."""
-    rows = WaSenderSession.objects.visible_to(user).with_limit()
-    return rows.select_related("account", "user__subscription__plan", "doubt")
+    """What a page shows of one's own sessions, in one query however many there are."""
+    return _whole(WaSenderSession.objects.visible_to(user))
 
 
-def session_or_404(user: User, public_id: uuid.UUID) -> WaSenderSession:
-    return get_object_or_404(sessions_of(user), public_id=public_id)
+def usable_sessions(user: User, action: str = "see") -> QuerySet[WaSenderSession]:
+    """The same of one's own sessions and of those lent to the user, if they may do `action` with them."""
+    return _whole(WaSenderSession.objects.usable_by(user, LENT_TO[action]))
+
+
+def _whole(rows: WaSenderSessionQuerySet) -> QuerySet[WaSenderSession]:
+    return rows.with_limit().select_related("account", "user__subscription__plan", "doubt")
+
+
+def session_or_404(user: User, public_id: uuid.UUID, action: str = "settings") -> WaSenderSession:
+    """A session that the user may do `action` with (services/capabilities.py). A stranger's is not there; whom it is
+    lent to hears why not (403)."""
+    row = get_object_or_404(usable_sessions(user), public_id=public_id)
+    try:
+        check(user, row, action)
+    except ServiceError as error:
+        raise PermissionDenied(error.message) from None
+    return row
+
+
+def seen_session_or_404(user: User, public_id: uuid.UUID) -> WaSenderSession:
+    """One whose figures the user may see: their own, deleted ones among them, or one lent to them."""
+    own = WaSenderSession.objects.filter(user=user, public_id=public_id).first()
+    return own or session_or_404(user, public_id, "analytics")
 
 
 def campaign_or_404(user: User, public_id: uuid.UUID) -> Campaign:

@@ -12,7 +12,6 @@ from django.core.paginator import Paginator
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.dateparse import parse_date
-from django.utils.formats import date_format
 from django.views.decorators.http import require_safe
 
 from phonebank.audit.models import record
@@ -20,9 +19,12 @@ from phonebank.whatsappapi.models import SessionGroup, WaSenderSession
 from phonebank.whatsappapi.models.analytics import BOUNDS
 from phonebank.whatsappapi.services import analytics as service
 from phonebank.whatsappapi.services.analytics import Report, Scope
+from phonebank.whatsappapi.services.capabilities import LENT_TO
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.session_history import timeline
+from phonebank.whatsappapi.templatetags.figures import labels
 from phonebank.whatsappapi.templatetags.phonebank import span
+from phonebank.whatsappapi.views.access import seen_session_or_404
 from phonebank.whatsappapi.views.contacts import download
 
 ROWS = 25  # sessions in the comparison
@@ -64,11 +66,12 @@ def analytics(request: HttpRequest) -> HttpResponse:
     order = order if order in service.ORDERS else "sent"
     lines, page = _compared(request, asked.scope, order)
     user, scope = request.user, asked.scope
+    usable = WaSenderSession.objects.usable_by(user, LENT_TO["analytics"])
     context = {
         "nav": "analytics",
         "asked": asked,
         "ranges": RANGES,
-        "sessions": WaSenderSession.objects.visible_to(user).order_by("session_name").only("session_name", "public_id"),
+        "sessions": usable.order_by("session_name").values_list("public_id", "session_name"),
         "groups": SessionGroup.objects.visible_to(user),
         "found": found,
         "tiles": _tiles(found, before),
@@ -82,9 +85,9 @@ def analytics(request: HttpRequest) -> HttpResponse:
         "columns": [(label, key, key == order) for label, key in COLUMNS],
         "page": page,
         "query": f"{asked.query}sort={order}&",
-        "zone": service.zone_of(user).key,
+        "zone": service.zone_of(scope.user).key,
         "bands": _bands(scope),
-        "is_new": found.is_empty and not service.has_data(user),
+        "is_new": found.is_empty and not service.has_data(scope.user),
     }
     return render(request, "whatsappapi/analytics.html", context, status=422 if asked.error else 200)
 
@@ -112,9 +115,11 @@ def _read(request: HttpRequest) -> Asked:
         except ValueError:
             raise Http404 from None
         if kind == "s":
-            session = get_object_or_404(WaSenderSession.objects.filter(user=user), public_id=public_id)
+            session = seen_session_or_404(user, public_id)
         else:
             group = get_object_or_404(SessionGroup.objects.visible_to(user), public_id=public_id)
+    # Of a lent session the days are its owner's.
+    user = session.user if session is not None else user
     chosen, today = given.get("range", "7"), service.today(user)
     if chosen != "own" and chosen in RANGES:
         return Asked(Scope(user, today - timedelta(days=int(chosen) - 1), today, session, group), chosen)
@@ -212,12 +217,11 @@ def _bands(scope: Scope) -> list[Any]:
 def _drawn(found: Report) -> dict[str, Any]:
     """What the charts show, as numbers; the page draws it."""
     points = found.hourly or found.days
-    form = "TIME_FORMAT" if found.hourly else "j M" if len(points) < 300 else "j M Y"
     sums = [one.sums for one in points]
     used = [i for i, n in enumerate(found.times) if n]
     shown = range(used[0], used[-1] + 1) if used else range(0)
     return {
-        "when": [date_format(one.at or one.date, form) for one in points],
+        "when": labels(points),
         "read": [one.read for one in sums],
         "delivered": [one.delivered - one.read for one in sums],
         "sent": [max(0, one.sent - one.delivered) for one in sums],

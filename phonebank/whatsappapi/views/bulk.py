@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Case, QuerySet, Value, When
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
@@ -68,13 +69,15 @@ def bulk(request: HttpRequest) -> HttpResponse:
 def _rows(user: User, given: QueryDict) -> QuerySet[WaSenderSession]:
     """All that match, or those picked. One id that is not the person's own, and there is nothing at all."""
     if given.get("all"):
-        return narrowed(user, read_choice(user, given))
+        return narrowed(user, read_choice(user, given)).filter(user=user)
     try:
         ids = {uuid.UUID(one) for one in given.getlist("pick")}
     except ValueError:
         raise Http404 from None
     rows = sessions_of(user).filter(public_id__in=ids)
     if rows.count() != len(ids):
+        if WaSenderSession.objects.usable_by(user).filter(public_id__in=ids).count() == len(ids):
+            raise PermissionDenied("You may not act on several sessions that are shared with you. Nothing was done.")
         note_missing(user, ids - set(rows.values_list("public_id", flat=True)), "a bulk action")
         raise Http404
     return rows
@@ -83,7 +86,8 @@ def _rows(user: User, given: QueryDict) -> QuerySet[WaSenderSession]:
 def _question(
     user: User, verb: Verb, rows: QuerySet[WaSenderSession], count: int, given: QueryDict
 ) -> dict[str, Any]:  # fmt: skip
-    kept = [(name, value) for name in ("all", "q", "status", "light", "group", "sort") if (value := given.get(name))]
+    names = ("all", "q", "status", "light", "group", "shared", "sort")
+    kept = [(name, value) for name in names if (value := given.get(name))]
     up = rows.filter(status=WaSenderSession.Status.CONNECTED).count()
     return {
         "nav": "sessions",

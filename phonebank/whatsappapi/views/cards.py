@@ -12,10 +12,12 @@ from django.utils import timezone
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import Campaign, CampaignCount, SessionGroup, WaSenderSession
+from phonebank.whatsappapi.services.capabilities import CAPABILITIES, As, may, roles_of
 from phonebank.whatsappapi.services.gateways import accounts_for, can_receive_webhooks
 from phonebank.whatsappapi.services.health import RATE_LIMITED, Health, health, resets_at, used_today
 
 Status = WaSenderSession.Status
+ENDED = Health("red", "Shared access ended", "Its owner does not share it with you any more.")
 LINKING = {Status.NEED_SCAN, Status.CONNECTING, Status.NEED_PASSKEY}
 
 
@@ -30,6 +32,21 @@ class Card:
     resets_at: datetime
     queued: int
     groups: list[SessionGroup]
+    role: str | None = As.OWNER
+
+    @property
+    def may(self) -> dict[str, bool]:
+        """What the viewer may do with it, by the names of services/capabilities.py."""
+        return {action: may(self.role, action) for action in CAPABILITIES}
+
+    @property
+    def is_lent(self) -> bool:
+        return self.role != As.OWNER
+
+    @property
+    def shared_by(self) -> str:
+        """Whose it is, where it is not the viewer's own."""
+        return (self.wa_session.user.name or self.wa_session.user.email) if self.is_lent else ""
 
     @property
     def room(self) -> int | None:
@@ -71,9 +88,14 @@ def cards(wa_sessions: Iterable[WaSenderSession], user: User) -> list[Card]:
     """One card a session (as loaded by access.sessions_of); a query for all their queues, one for their groups."""
     rows = list(wa_sessions)
     prefetch_related_objects(rows, "groups")
-    now, zone = timezone.now(), zoneinfo.ZoneInfo(user.time_zone)
+    now, roles = timezone.now(), roles_of(user, rows)
     for row in rows:
-        row.messages_sent_today = used_today(row, now, zone)  # for this page; the next claim resets it for good
+        # For this page; the next claim resets it for good.
+        row.messages_sent_today = used_today(row, now, zoneinfo.ZoneInfo(row.user.time_zone))
+        if roles.get(row.pk) != As.OWNER:
+            row.is_default = False  # that is its owner's
+        if row.pk not in roles:
+            _mask(row)
     waiting = dict(
         CampaignCount.objects.filter(
             session__in=rows, state="queued", campaign__state__in=[Campaign.State.RUNNING, Campaign.State.PAUSED]
@@ -85,15 +107,22 @@ def cards(wa_sessions: Iterable[WaSenderSession], user: User) -> list[Card]:
     return [
         Card(
             wa_session=row,
-            health=health(row, now),
+            health=health(row, now) if row.pk in roles else ENDED,
             used=row.messages_sent_today,
             limit=row.effective_limit,
-            resets_at=resets_at(row, now, zone),
-            queued=waiting.get(row.pk, 0),
-            groups=list(row.groups.all()),
+            resets_at=resets_at(row, now, zoneinfo.ZoneInfo(row.user.time_zone)),
+            queued=waiting.get(row.pk, 0) if row.pk in roles else 0,
+            groups=[one for one in row.groups.all() if one.user_id == user.pk],
+            role=roles.get(row.pk),
         )
         for row in rows
     ]
+
+
+def _mask(row: WaSenderSession) -> None:
+    """Of a session that is no longer lent only the name is left, for the campaigns that it carried."""
+    row.phone_number = row.linked_number = row.status_reason = ""
+    row.status, row.messages_sent_today, row.effective_limit = Status.UNKNOWN, 0, None
 
 
 def deaf_accounts(user: User) -> list[str]:

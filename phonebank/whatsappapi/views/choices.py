@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.filters import LIGHTS, OFFERED, SORTS, STANDINGS, STATUSES, NoSuchGroup, SessionFilter
-from phonebank.whatsappapi.models import SessionGroup
+from phonebank.whatsappapi.models import SessionGroup, SessionShare
 from phonebank.whatsappapi.models.sessions import WaSenderSessionQuerySet
-from phonebank.whatsappapi.views.access import sessions_of
+from phonebank.whatsappapi.views.access import usable_sessions
 from phonebank.whatsappapi.views.cards import cards
 
 
@@ -34,13 +34,16 @@ def choices(user: User, chosen: SessionFilter) -> dict[str, Any]:
         "groups": list(SessionGroup.objects.visible_to(user)),
         "statuses": [*((word, label) for word, (label, _) in STANDINGS.items()), *STATUSES.items()],
         "lights": [(word, label) for word, (label, _) in LIGHTS.items()],
+        "has_shared": SessionShare.objects.live().filter(user=user).exists(),
         "sorts": [(word, SORTS[word][0]) for word in OFFERED],
     }
 
 
 def narrowed(user: User, chosen: SessionFilter) -> WaSenderSessionQuerySet:
     """The rows meant, in their order."""
-    return chosen.narrow(sessions_of(user), timezone.now(), zoneinfo.ZoneInfo(user.time_zone))
+    rows = usable_sessions(user)
+    rows = rows.exclude(user=user) if chosen.shared else rows
+    return chosen.narrow(rows, timezone.now(), zoneinfo.ZoneInfo(user.time_zone))
 
 
 def shown(request: HttpRequest, user: User, chosen: SessionFilter, size: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from phonebank.whatsappapi.models import Alert, Campaign, CampaignCount, Inciden
 from phonebank.whatsappapi.services.health import with_light
 from phonebank.whatsappapi.services.incidents import Told, in_words
 from phonebank.whatsappapi.services.sessions import slots
+from phonebank.whatsappapi.services.sharing import invitations_of
 from phonebank.whatsappapi.views.access import sessions_of
 from phonebank.whatsappapi.views.cards import deaf_accounts
 from phonebank.whatsappapi.views.choices import choices, read_choice, shown
@@ -41,9 +42,11 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "alerts": _alerts(user),
         "incidents": _incidents(user),
         "deaf": deaf_accounts(user),
+        "invitations": list(invitations_of(user)[:3]),
         **_steps(user),
     }
-    context["has_search"] = context["counters"]["total"] > FEW or chosen.is_narrow
+    context["has_any"] = context["counters"]["total"] > 0 or context["has_shared"]
+    context["has_search"] = context["counters"]["total"] > FEW or chosen.is_narrow or context["has_shared"]
     return render_live(request, "whatsappapi/dashboard.html", "live", context, context["here"])
 
 

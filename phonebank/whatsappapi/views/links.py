@@ -6,14 +6,14 @@ import time
 import uuid
 
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
 from phonebank.whatsappapi.models import PhoneLink, WaSenderSession
-from phonebank.whatsappapi.services import links, reconnect
+from phonebank.whatsappapi.services import links, probes, reconnect
 from phonebank.whatsappapi.services.deliveries import base, masked
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.views.access import act, session_or_404
@@ -92,7 +92,7 @@ def _said(link: PhoneLink, path: str, **more: object) -> dict[str, object]:
 @require_POST
 def phone_link_make(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Makes a link and shows it, this once."""
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "link")
     made: list[str] = []
     act(request, lambda **named: made.append(links.make(**named)), wa_session=wa_session)
     if not made:
@@ -104,9 +104,24 @@ def phone_link_make(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def phone_link_revoke(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "link")
     act(request, links.revoke, "Its links have ended.", wa_session=wa_session)
     return redirect("whatsappapi:session", public_id)
+
+
+@require_POST
+def session_probe(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """The self-check, with another of one's sessions or (no partner) off."""
+    wa_session, asked = session_or_404(request.user, public_id), request.POST.get("partner", "")
+    partner = None
+    if asked:
+        try:
+            partner = session_or_404(request.user, uuid.UUID(asked))
+        except ValueError:
+            raise Http404 from None
+    done = "The first one leaves within a minute." if partner else "The self-check is off."
+    act(request, probes.switch, done, wa_session=wa_session, partner=partner)
+    return redirect(reverse("whatsappapi:session_history", args=[public_id]) + "#probe")
 
 
 @require_POST

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
@@ -21,11 +22,12 @@ from django.views.decorators.http import require_POST
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import Campaign, CampaignCount, WaSenderSession
 from phonebank.whatsappapi.services import brakes, runs, senders
+from phonebank.whatsappapi.services.capabilities import LENT_TO
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.feed import feed
 from phonebank.whatsappapi.services.health import with_light
 from phonebank.whatsappapi.services.progress import Progress, glance
-from phonebank.whatsappapi.views.access import act, campaign_or_404, sessions_of
+from phonebank.whatsappapi.views.access import act, campaign_or_404
 from phonebank.whatsappapi.views.cards import Card, cards
 from phonebank.whatsappapi.views.tallies import tally
 
@@ -176,15 +178,17 @@ def _needs(one: Campaign, progress: Progress, rows: list[LaneRow]) -> list[Need]
         down = [row for row in rows if row.is_active and row.card.health.light == "red"]
         for row in [row for row in down if row.card.health.word not in PASSING][:5]:
             session, health = row.wa_session, row.card.health
-            url = reverse("whatsappapi:session", args=[session.public_id]) if session.deleted_at is None else ""
+            is_there = session.deleted_at is None and row.card.role is not None
+            url = reverse("whatsappapi:session", args=[session.public_id]) if is_there else ""
             needs.append(Need("red", f"{session.session_name}: {health.word}. {health.reason}", url, "Open"))
     return needs
 
 
 def _addable(one: Campaign) -> list[WaSenderSession]:
-    """The owner's sessions that do not carry it, those that can send first."""
+    """Sessions that its owner may send over and that do not carry it, those that can send first."""
     taken = one.lanes.filter(is_active=True).values("session")
-    rows = WaSenderSession.objects.visible_to(one.user).exclude(wasender_id=None).exclude(pk__in=taken)
+    usable = WaSenderSession.objects.usable_by(one.user, LENT_TO["send"])
+    rows = usable.exclude(wasender_id=None).exclude(pk__in=taken)
     now = timezone.now()
     rows = with_light(rows, now, ZoneInfo(one.user.time_zone)).order_by("-light", "session_name")
     return list(rows.only("public_id", "session_name", "status")[:OFFERED])
@@ -203,7 +207,7 @@ def campaign_add_session(request: HttpRequest, public_id: uuid.UUID) -> HttpResp
 @require_POST
 def campaign_remove_session(request: HttpRequest, public_id: uuid.UUID, session: uuid.UUID) -> HttpResponse:
     one = campaign_or_404(request.user, public_id)
-    wa_session = _session_or_404(request.user, str(session))
+    wa_session = get_object_or_404(WaSenderSession, lanes__campaign=one, public_id=session)
     done = f"{wa_session.session_name} is taken out. Who still waited there goes to the other sessions."
     act(request, runs.remove_session, done, campaign=one, wa_session=wa_session)
     return redirect("whatsappapi:campaign", public_id)
@@ -245,12 +249,7 @@ def _named_or_404(user: User, one: Campaign, given: str) -> WaSenderSession:
     try:
         with senders.noting_refusals(user, one):
             return senders.find(actor=user, session=given)
-    except ServiceError:
-        raise Http404 from None
-
-
-def _session_or_404(user: User, given: str) -> WaSenderSession:
-    try:
-        return get_object_or_404(sessions_of(user), public_id=uuid.UUID(given))
-    except ValueError:
+    except ServiceError as error:
+        if error.code == "forbidden":
+            raise PermissionDenied(error.message) from None
         raise Http404 from None

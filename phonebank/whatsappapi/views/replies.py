@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from phonebank.whatsappapi.message_forms import AnswerForm
 from phonebank.whatsappapi.models import Campaign, Conversation, WaSenderSession
 from phonebank.whatsappapi.services import replies as service
+from phonebank.whatsappapi.services.capabilities import LENT_TO
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.views.access import act, read_moment
 from phonebank.whatsappapi.views.live import render_live
@@ -27,7 +28,7 @@ PAGE = "whatsappapi/reply.html"
 def replies(request: HttpRequest) -> HttpResponse:
     """Conversations, the latest first; the first page refreshes itself."""
     q, unread = request.GET.get("q", "").strip()[:60].replace("\x00", ""), request.GET.get("unread") == "1"
-    mine = WaSenderSession.objects.visible_to(request.user)
+    mine = WaSenderSession.objects.usable_by(request.user, LENT_TO["reply"])
     wa_session = _named(mine, request.GET.get("session", ""))
     campaign = _named(Campaign.objects.visible_to(request.user), request.GET.get("campaign", ""))
     rows = service.find_conversations(request.user, q=q, wa_session=wa_session, campaign=campaign, unread=unread)
@@ -104,8 +105,8 @@ def reply_number(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 
 
 def _context(request: HttpRequest, conversation: Conversation, before: datetime | None) -> dict[str, Any]:
-    thread = service.thread(conversation, before)
-    suppression = service.suppression_of(conversation)
+    thread = service.thread(conversation, request.user, before)
+    suppression = service.suppression_of(conversation, request.user)
     return {
         "nav": "replies", "conversation": conversation, "thread": thread, "suppression": suppression,
         "is_review": suppression is not None and suppression.reason == suppression.Reason.REVIEW,

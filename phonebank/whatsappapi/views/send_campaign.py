@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from phonebank.whatsappapi.models import Campaign, ContactList, WaSenderSession
 from phonebank.whatsappapi.services import drafts
+from phonebank.whatsappapi.services.capabilities import LENT_TO
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.views.cards import deaf_accounts
 from phonebank.whatsappapi.views.wizard_pages import preview_of
@@ -75,7 +76,7 @@ def _context(request: HttpRequest) -> dict[str, Any]:
         "drafts": list(rows.order_by("-saved_at")[:DRAFTS]),
         "list": _list_or_404(request, chosen) if chosen else None,
         "has_people": ContactList.objects.visible_to(user).exists(),
-        "has_sessions": WaSenderSession.objects.visible_to(user).exists(),
+        "has_sessions": WaSenderSession.objects.usable_by(user, LENT_TO["send"]).exists(),
         "deaf": deaf_accounts(user),
         "name": request.POST.get("name", ""),
     }

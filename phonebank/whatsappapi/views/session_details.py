@@ -15,6 +15,7 @@ from phonebank.whatsappapi.services import session_history as history
 from phonebank.whatsappapi.services import sessions as service
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.groups import groups_of, set_groups
+from phonebank.whatsappapi.services.probes import probing
 from phonebank.whatsappapi.services.reconnect import is_on
 from phonebank.whatsappapi.services.wellbeing import picture
 from phonebank.whatsappapi.views.access import act, session_or_404
@@ -60,7 +61,7 @@ def session_settings(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse
 @require_http_methods(["GET", "HEAD", "POST"])
 def session_key(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Asks, then has the gateway make a new key."""
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "key")
     if request.method == "POST":
         done = f"{wa_session.session_name} has a new key, and uses it from now on."
         act(request, service.regenerate_key, done, wa_session=wa_session)
@@ -71,20 +72,22 @@ def session_key(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 
 @require_safe
 def session_history(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "see")
+    card = cards([wa_session], request.user)[0]
     bands = history.timeline(wa_session)
     events = wa_session.events.select_related("actor")
     context = {
         "nav": "sessions",
         "tab": "history",
         "wa_session": wa_session,
-        "card": cards([wa_session], request.user)[0],
+        "card": card,
         "bands": bands,
         "available": history.availability(bands),
         "health": picture(wa_session),
+        "probing": probing(wa_session) if card.may["settings"] else None,
         "page": Paginator(events, ROWS).get_page(request.GET.get("page")),
         "sources": SOURCES,
-        "arrivals": history.arrivals(wa_session)[:ROWS],
+        "arrivals": history.arrivals(wa_session)[:ROWS] if card.may["key"] else [],
     }
     return render(request, "whatsappapi/session_history.html", context)
 
@@ -92,7 +95,7 @@ def session_history(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @require_safe
 def session_gateway_log(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """What WaSender itself recorded: asked for only when somebody wants to see it."""
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "key")
     context: dict[str, object] = {"nav": "sessions", "tab": "history", "wa_session": wa_session}
     try:
         context["entries"] = history.gateway_log(actor=request.user, wa_session=wa_session)

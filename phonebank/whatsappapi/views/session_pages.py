@@ -18,6 +18,7 @@ from phonebank.whatsappapi.models import SessionTemplate, WaSenderSession
 from phonebank.whatsappapi.services import sessions as service
 from phonebank.whatsappapi.services import single
 from phonebank.whatsappapi.services.adopt import accounts_to_adopt_from
+from phonebank.whatsappapi.services.capabilities import may, role_of
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.gateways import accounts_for
 from phonebank.whatsappapi.services.pace import last_sign, pace
@@ -68,7 +69,7 @@ def create_session(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def session(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "see")
     context = link_panel(request, wa_session, time.time())
     return render(request, "whatsappapi/session.html", _whole(request, context))
 
@@ -76,7 +77,7 @@ def session(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def session_test(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Queues a test message to one of the owner's own numbers."""
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "test")
     form = TestMessageForm(request.POST, numbers=single.own_numbers(request.user))
     if form.is_valid():
         try:
@@ -96,7 +97,7 @@ def _whole(request: HttpRequest, linking: dict[str, object], form: TestMessageFo
     numbers = [(number, f"{phone(number)} ({name})") for number, name in single.own_numbers(request.user)]
     return {
         **linking,
-        **_now(wa_session),
+        **_now(request, wa_session),
         "nav": "sessions",
         "tab": "overview",
         "deaf": deaf_accounts(request.user),
@@ -109,15 +110,15 @@ def _whole(request: HttpRequest, linking: dict[str, object], form: TestMessageFo
 @require_safe
 def session_now(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """What changes by itself beside the linking panel: today, the limits, the test messages."""
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "see")
     if not request.htmx:
         return redirect("whatsappapi:session", public_id)
-    context = {"wa_session": wa_session, "card": cards([wa_session], request.user)[0], **_now(wa_session)}
+    context = {"wa_session": wa_session, "card": cards([wa_session], request.user)[0], **_now(request, wa_session)}
     return render_live(request, "whatsappapi/session.html", "now", context, request.path)
 
 
-def _now(wa_session: WaSenderSession) -> dict[str, object]:
-    tests = [(one, single.in_words(one)) for one in single.tests_of(wa_session)]
+def _now(request: HttpRequest, wa_session: WaSenderSession) -> dict[str, object]:
+    tests = [(one, single.in_words(one)) for one in single.tests_of(wa_session, request.user)]
     return {"pace": pace(wa_session), "sign": last_sign(wa_session), "tests": tests}
 
 
@@ -127,7 +128,7 @@ def _now(wa_session: WaSenderSession) -> dict[str, object]:
 @require_safe
 def session_link(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """The linking panel, polled by the session's page: a new code each 15 s, the end as soon as it is linked."""
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "connect")
     asked = request.GET.get("since", "")
     since = float(asked) if asked.isdecimal() and len(asked) < 12 else 0.0
     if "watch" in request.GET and not _has_moved(request, wa_session, since):
@@ -153,10 +154,10 @@ def _has_moved(request: HttpRequest, wa_session: WaSenderSession, since: float) 
 def link_panel(request: HttpRequest, wa_session: WaSenderSession, since: float) -> dict[str, object]:
     """What the page shows of linking. `since` is when the person began to wait (seconds since 1970)."""
     context: dict[str, object] = {"since": f"{int(since)}"}  # down, or the first look would come before it
-    if wa_session.status in LINKING:
+    if wa_session.status in LINKING and may(role_of(request.user, wa_session), "connect"):
         if 0 <= time.time() - since < WATCHED:
             context |= _look(request, wa_session)
-            wa_session = session_or_404(request.user, wa_session.public_id)
+            wa_session = session_or_404(request.user, wa_session.public_id, "see")
         else:
             context["timed_out"] = True
     if wa_session.account.is_sandbox:
@@ -197,28 +198,28 @@ def back(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def session_connect(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "connect")
     act(request, service.connect, wa_session=wa_session)
     return redirect("whatsappapi:session", public_id)
 
 
 @require_POST
 def session_relink(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "disconnect")
     act(request, service.relink, wa_session=wa_session)
     return redirect("whatsappapi:session", public_id)
 
 
 @require_POST
 def session_restart(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "disconnect")
     act(request, service.restart, f"{wa_session.session_name} is being restarted.", wa_session=wa_session)
     return redirect("whatsappapi:session", public_id)
 
 
 @require_POST
 def session_disconnect(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "disconnect")
     act(request, service.disconnect, f"{wa_session.session_name} is disconnected.", wa_session=wa_session)
     return back(request, public_id)
 

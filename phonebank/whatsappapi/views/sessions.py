@@ -15,6 +15,7 @@ from phonebank.whatsappapi.models import BulkAction, WaSenderSession
 from phonebank.whatsappapi.services import sessions as service
 from phonebank.whatsappapi.services.deletion import effects
 from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.sharing import invitations_of
 from phonebank.whatsappapi.views.access import session_or_404
 from phonebank.whatsappapi.views.cards import cards
 from phonebank.whatsappapi.views.choices import choices, read_choice, shown
@@ -39,9 +40,10 @@ def sessions(request: HttpRequest) -> HttpResponse:
         "columns": _columns(chosen),
         "used": used,
         "most": most,
-        "has_search": used > FEW or chosen.is_narrow,
+        "invitations": list(invitations_of(user)[:3]),
         "under_way": BulkAction.objects.visible_to(user).unfinished().order_by("pk"),
     }
+    context["has_search"] = used > FEW or chosen.is_narrow or context["has_shared"]
     return render_live(request, "whatsappapi/sessions.html", "rows", context, context["here"])
 
 
@@ -59,7 +61,7 @@ def _columns(chosen: SessionFilter) -> list[dict[str, str]]:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def session_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    wa_session = session_or_404(request.user, public_id)
+    wa_session = session_or_404(request.user, public_id, "delete")
     told = effects(request.user, [wa_session])
     form = DeleteSessionForm(request.POST or None, wa_session=wa_session)
     if request.method == "POST" and form.is_valid():

@@ -23,7 +23,7 @@ from phonebank.whatsappapi.services.forecast import forecast
 from phonebank.whatsappapi.services.media import LONGEST, media_of
 from phonebank.whatsappapi.services.senders import Senders, unfit
 from phonebank.whatsappapi.services.single import own_numbers
-from phonebank.whatsappapi.views.access import sessions_of
+from phonebank.whatsappapi.views.access import usable_sessions
 from phonebank.whatsappapi.views.audience import lists_with_counts
 from phonebank.whatsappapi.views.cards import Card, cards, deaf_accounts
 
@@ -139,9 +139,10 @@ class Pick:
 def _senders(request: HttpRequest, one: Campaign, form: Any) -> dict[str, Any]:
     user = request.user
     chosen = [str(value) for value in form["wa_sessions"].value() or []]
-    rows = {str(row.public_id): row for row in sessions_of(user).filter(public_id__in=_uuids(chosen))}
+    usable = usable_sessions(user, "send")
+    rows = {str(row.public_id): row for row in usable.filter(public_id__in=_uuids(chosen))}
     kept = [row.pk for row in rows.values()]
-    rest = sessions_of(user).exclude(pk__in=kept).order_by("-is_default", "-last_used_at", "pk")
+    rest = usable.exclude(pk__in=kept).order_by("-is_default", "-last_used_at", "pk")
     found = cards([rows[key] for key in chosen if key in rows] + list(rest[: max(0, CARDS - len(rows))]), user)
     places = {row.pk: n for n, row in enumerate((rows[key] for key in chosen if key in rows), 1)}
     picks = []
@@ -152,7 +153,7 @@ def _senders(request: HttpRequest, one: Campaign, form: Any) -> dict[str, Any]:
     groups = SessionGroup.objects.visible_to(user).prefetch_related("sessions")[:60]
     return {
         "picks": picks,
-        "hidden": sessions_of(user).count() - len(found),
+        "hidden": usable.count() - len(found),
         "groups": [(one, sum(row.deleted_at is None for row in one.sessions.all())) for one in groups],
         "chosen_groups": form["groups"].value() or [],
         "deaf": deaf_accounts(user),
@@ -188,7 +189,7 @@ def review(request: HttpRequest, one: Campaign) -> dict[str, Any]:
     user = request.user
     counted = audience.count_of(one)
     problems = readiness.problems(one, counted)
-    lanes = sessions_of(user).filter(lanes__campaign=one, lanes__is_active=True)
+    lanes = usable_sessions(user, "send").filter(lanes__campaign=one, lanes__is_active=True)
     chosen = cards(lanes.order_by("lanes__position"), user)
     is_blocked = any(problem.is_blocking for problem in problems)
     people = audience.first_people(one)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from phonebank.whatsappapi.dispatch.sql.shares import own_or_lent
 from phonebank.whatsappapi.dispatch.sql.tick import IN_PACE, OPEN_NOW
+
+_LENT = own_or_lent("c.user_id", "s.user_id", "s.id")
 
 # --- work to be found ---------------------------------------------------------------------------------------------
 WORK = f"""
@@ -14,11 +17,12 @@ WHERE s.id %% %(shards)s = ANY(%(held)s) AND s.deleted_at IS NULL AND s.status =
   AND (
     EXISTS (SELECT 1 FROM whatsappapi_campaignsession l JOIN whatsappapi_campaign c ON c.id = l.campaign_id
             WHERE l.session_id = s.id AND l.is_active AND l.cursor < l.tail AND c.state = 'running'
-              AND {OPEN_NOW} AND {IN_PACE})
+              AND {OPEN_NOW} AND {IN_PACE} AND {_LENT})
     OR EXISTS (SELECT 1 FROM whatsappapi_message m LEFT JOIN whatsappapi_campaign c ON c.id = m.campaign_id
                LEFT JOIN whatsappapi_campaignsession l ON l.campaign_id = c.id AND l.session_id = s.id
                WHERE m.session_id = s.id AND m.retry_at <= clock_timestamp() + interval '0.5 s'
-                 AND m.state = 'queued' AND (c.id IS NULL OR c.state = 'running' AND l.is_active AND {OPEN_NOW})))
+                 AND m.state = 'queued'
+                 AND (c.id IS NULL OR c.state = 'running' AND l.is_active AND {OPEN_NOW} AND {_LENT})))
 """
 
 SESSIONS = """

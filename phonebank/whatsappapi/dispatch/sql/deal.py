@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from phonebank.whatsappapi.dispatch.sql.audience import people_of
+from phonebank.whatsappapi.dispatch.sql.shares import own_or_lent
+
+_LENT = own_or_lent("lc.user_id", "s.user_id", "s.id")
 
 PLACE = """
 SELECT user_id, contact_list_id, audience, parent_id, is_sticky, deal_cursor, deal_number FROM whatsappapi_campaign
@@ -13,8 +16,12 @@ WHERE id = %s AND state = 'dealing' FOR NO KEY UPDATE
 # talk with one of the sessions stay there. The others are recorded as skipped, with the reason.
 _DEAL = """
 WITH lane AS (
-  SELECT l.id, l.session_id, l.tail, row_number() OVER (ORDER BY l.position, l.id) - 1 AS i, count(*) OVER () AS k
+  SELECT l.session_id, l.tail, row_number() OVER (ORDER BY l.position, l.id) AS i
   FROM whatsappapi_campaignsession l WHERE l.campaign_id = %(campaign)s AND l.is_active
+), ring AS MATERIALIZED (
+  -- Arrays, for the planner takes lanes to be one or two and would go through all of them for each person.
+  SELECT array_agg(session_id ORDER BY i) AS sessions, array_agg(tail ORDER BY i) AS tails, nullif(count(*), 0) AS k
+  FROM lane
 ), k AS (
   SELECT c.id, c.phone, c.name, c.attributes, c.time_zone, c.last_session_id,
     CASE WHEN EXISTS (SELECT 1 FROM whatsappapi_suppression x
@@ -25,19 +32,19 @@ WITH lane AS (
   ORDER BY c.id LIMIT %(chunk)s
 ), s AS (
   SELECT k.*,
-    CASE WHEN k.skip IS NULL AND %(sticky)s THEN (SELECT l.id FROM lane l WHERE l.session_id = k.last_session_id)
-         END AS sticky
-  FROM k
+    CASE WHEN k.skip IS NULL AND %(sticky)s THEN array_position(ring.sessions, k.last_session_id) END AS sticky
+  FROM k CROSS JOIN ring
 ), n AS (
   SELECT s.*, row_number() OVER (PARTITION BY s.skip IS NULL AND s.sticky IS NULL ORDER BY s.id) - 1 + %(number)s AS i
   FROM s
 ), a AS (
-  SELECT n.*, coalesce(n.sticky, CASE WHEN n.skip IS NULL
-    THEN (SELECT l.id FROM lane l WHERE l.i = n.i %% l.k) END) AS lane FROM n
+  SELECT n.*, coalesce(n.sticky, CASE WHEN n.skip IS NULL THEN n.i %% ring.k + 1 END) AS lane
+  FROM n CROSS JOIN ring
 ), p AS (
-  SELECT a.*, l.session_id,
-    CASE WHEN a.lane IS NOT NULL THEN l.tail + row_number() OVER (PARTITION BY a.lane ORDER BY a.id) END AS position
-  FROM a LEFT JOIN lane l ON l.id = a.lane
+  SELECT a.*, ring.sessions[a.lane] AS session_id,
+    CASE WHEN a.lane IS NOT NULL
+      THEN ring.tails[a.lane] + row_number() OVER (PARTITION BY a.lane ORDER BY a.id) END AS position
+  FROM a CROSS JOIN ring
 ), ins AS (
   INSERT INTO whatsappapi_message (user_id, campaign_id, contact_id, session_id, phone, kind, state, position, reason,
     why, variables, time_zone)
@@ -79,23 +86,31 @@ LOSE = """
 UPDATE whatsappapi_campaign SET state = 'paused', pause_reason = %s WHERE id = %s AND state = 'dealing'
 """
 
+# Larger than anybody allowed (services/approval.py): it stays shut, and the next resume asks for leave.
 SEAL = """
-UPDATE whatsappapi_campaign SET sealed_at = now(), started_at = coalesce(started_at, now()), state = 'running'
-WHERE id = %s AND state = 'dealing'
+UPDATE whatsappapi_campaign c SET sealed_at = now(), started_at = coalesce(started_at, now()),
+  state = CASE WHEN x.n > c.people_limit THEN 'paused' ELSE 'running' END,
+  pause_reason = CASE WHEN x.n > c.people_limit
+    THEN 'More people joined its audience than may be written to without approval. Resume it to ask for that.'
+    ELSE c.pause_reason END
+FROM (SELECT coalesce(sum(n), 0) AS n FROM whatsappapi_campaigncount WHERE campaign_id = %s AND state = 'queued') x
+WHERE c.id = %s AND c.state = 'dealing'
 """
 
 # --- re-deal ------------------------------------------------------------------------------------------------------
-LANES = """
+UNSHARED = "is not shared any more"
+LANES = f"""
 SELECT l.id, l.session_id, s.session_name,
   l.is_active AND s.deleted_at IS NULL AND s.is_active AND NOT s.is_surplus AND s.status = 'connected'
-    AND s.rejected_key_version <> s.key_version AS is_up,
+    AND s.rejected_key_version <> s.key_version AND u.is_active AND {_LENT} AS is_up,
   CASE WHEN x.cap IS NULL THEN NULL ELSE greatest(0, x.cap - CASE
     WHEN s.usage_date < (now() AT TIME ZONE u.time_zone)::date AND s.usage_opened_at <= now() - interval '20 hours'
     THEN 0 ELSE s.messages_sent_today END) END AS room,
-  coalesce((SELECT sum(n) FROM whatsappapi_campaigncount c
-            WHERE c.campaign_id = l.campaign_id AND c.session_id = l.session_id AND c.state = 'queued'), 0) AS queued,
+  coalesce((SELECT sum(n) FROM whatsappapi_campaigncount q
+            WHERE q.campaign_id = l.campaign_id AND q.session_id = l.session_id AND q.state = 'queued'), 0) AS queued,
   s.id || ':' || s.key_version || ':' || s.connection_version AS mark,
   CASE WHEN NOT l.is_active THEN 'was taken out' WHEN s.deleted_at IS NOT NULL THEN 'was deleted'
+       WHEN NOT {_LENT} THEN '{UNSHARED}' WHEN NOT u.is_active THEN 'belongs to a closed account'
        WHEN s.rejected_key_version = s.key_version THEN 'was refused by the gateway'
        WHEN s.is_surplus THEN 'is more than the plan allows'
        WHEN s.status <> 'connected' THEN CASE s.status WHEN 'need_scan' THEN 'needs a scan'
@@ -104,6 +119,7 @@ SELECT l.id, l.session_id, s.session_name,
          ELSE 'is ' || replace(s.status, '_', ' ') END
        ELSE 'reached its limit for today' END AS why
 FROM whatsappapi_campaignsession l
+JOIN whatsappapi_campaign lc ON lc.id = l.campaign_id
 JOIN whatsappapi_wasendersession s ON s.id = l.session_id
 JOIN accounts_user u ON u.id = s.user_id
 JOIN accounts_subscription b ON b.user_id = s.user_id

@@ -7,6 +7,7 @@ insert about a session or message does at its commit (seen: 4 deadlocks in 20 s 
 
 from __future__ import annotations
 
+from phonebank.whatsappapi.dispatch.sql.shares import may_send, own_or_lent
 from phonebank.whatsappapi.dispatch.sql.words import word
 
 # Whether campaign `c` may send at this moment. Its present window is kept up to date by the chores (tend.open_windows):
@@ -14,6 +15,17 @@ from phonebank.whatsappapi.dispatch.sql.words import word
 OPEN_NOW = "(c.windows IS NULL OR clock_timestamp() >= c.open_from AND clock_timestamp() < c.open_until)"
 # Whether the campaign's own pace lets lane `l` send within half a second.
 IN_PACE = "(c.pace IS NULL OR l.next_at IS NULL OR l.next_at <= clock_timestamp() + interval '0.5 s')"
+# Whether campaign `c` may use the session of grant `g`: its owner's, or lent to its owner.
+LENT = own_or_lent("c.user_id", "g.owner", "g.session")
+
+
+def _suppressed(user: str, more: str = "") -> str:
+    """Whether the person of row `b` must not be written to by `user`."""
+    return f"""EXISTS (SELECT 1 FROM whatsappapi_suppression x
+        WHERE x.user_id = {user} AND x.phone = b.phone AND x.lifted_at IS NULL{more})"""
+
+
+_SURE = " AND x.reason <> 'review'"
 
 # Seconds between two messages of session `s` of account `g`, before the gateway's refusals double them.
 BASE_GAP = """CASE WHEN g.rate_per_minute = 0 THEN 0
@@ -107,7 +119,7 @@ WITH w AS (
       AND s.rejected_key_version <> s.key_version AND s.api_key <> '' AND w.lost = 0 AND w.rejected = 0
       AND w.paused <= 0 AND (s.paused_until IS NULL OR s.paused_until <= clock_timestamp())
       AND s.id %% %(shards)s IN (SELECT shard FROM h)
-      AND NOT EXISTS (SELECT 1 FROM whatsappapi_installation i WHERE i.is_stopped) AS ready
+      AND NOT EXISTS (SELECT 1 FROM whatsappapi_installation i WHERE i.is_stopped OR i.held_at IS NOT NULL) AS ready
   FROM whatsappapi_wasendersession s
   JOIN w ON w.id = s.id
   JOIN accounts_user u ON u.id = s.user_id
@@ -161,7 +173,7 @@ FROM g WHERE t.id = g.id
 RETURNING t.id, g.n, g.gap, extract(epoch FROM g.first - clock_timestamp())::float8 AS first,
   extract(epoch FROM t.next_send_at - clock_timestamp())::float8 AS next, t.usage_date, t.key_version,
   t.connection_version, t.strikes, g.ready,
-  CASE WHEN g.cap IS NULL THEN NULL ELSE g.cap - g.used - g.n END AS room
+  CASE WHEN g.cap IS NULL THEN NULL ELSE g.cap - g.used - g.n END AS room, t.user_id
 """.replace("@base_gap", BASE_GAP)
 
 # --- claim --------------------------------------------------------------------------------------------------------
@@ -172,8 +184,9 @@ WITH g AS (
   -- Counted here, after the session was locked: a worker that held it a moment ago may have requests open.
   SELECT g.session, greatest(0, least(g.n, %(in_flight)s - (
     SELECT count(*) FROM whatsappapi_attempt a WHERE a.session_id = g.session AND a.finished_at IS NULL))) AS n,
-    g.ahead, g.mark
-  FROM unnest(%(session)s::bigint[], %(n)s::int[], %(ahead)s::int[], %(mark)s::text[]) AS g(session, n, ahead, mark)
+    g.ahead, g.mark, g.owner
+  FROM unnest(%(session)s::bigint[], %(n)s::int[], %(ahead)s::int[], %(mark)s::text[], %(owner)s::bigint[])
+    AS g(session, n, ahead, mark, owner)
 ), single AS MATERIALIZED (
   SELECT g.session AS gs, m.* FROM g CROSS JOIN LATERAL (
     SELECT m.* FROM whatsappapi_message m
@@ -182,14 +195,15 @@ WITH g AS (
   ) m
 ), retry AS MATERIALIZED (
   SELECT g.session AS gs, m.* FROM (
-    SELECT g.session, g.n + g.ahead - (SELECT count(*) FROM single WHERE single.gs = g.session) AS left_n FROM g
+    SELECT g.session, g.owner, g.n + g.ahead - (SELECT count(*) FROM single WHERE single.gs = g.session) AS left_n
+    FROM g
   ) g CROSS JOIN LATERAL (
     SELECT m.* FROM whatsappapi_message m
     WHERE m.session_id = g.session AND m.campaign_id IS NOT NULL AND m.retry_at <= clock_timestamp()
       AND m.state = 'queued' AND EXISTS (
         SELECT 1 FROM whatsappapi_campaign c JOIN whatsappapi_campaignsession l ON l.campaign_id = c.id
         WHERE c.id = m.campaign_id AND c.state = 'running' AND l.session_id = m.session_id AND l.is_active
-          AND {OPEN_NOW})
+          AND {OPEN_NOW} AND {LENT})
     ORDER BY m.retry_at LIMIT g.left_n FOR NO KEY UPDATE SKIP LOCKED
   ) m
 ), lane AS MATERIALIZED (
@@ -197,13 +211,13 @@ WITH g AS (
     CASE WHEN l.pace IS NULL THEN g.left_n ELSE least(g.left_n, floor(l.pace / 60.0 * (0.5 + extract(epoch FROM
       clock_timestamp() - greatest(l.next_at, clock_timestamp() - interval '1 s')))) + 1) END::int AS left_n
   FROM (
-    SELECT g.session, g.n + g.ahead - (SELECT count(*) FROM single WHERE single.gs = g.session)
+    SELECT g.session, g.owner, g.n + g.ahead - (SELECT count(*) FROM single WHERE single.gs = g.session)
       - (SELECT count(*) FROM retry WHERE retry.gs = g.session) AS left_n FROM g
   ) g CROSS JOIN LATERAL (
     SELECT l.id, l.campaign_id, l.session_id, l.cursor, l.tail, l.next_at, c.pace FROM whatsappapi_campaignsession l
     JOIN whatsappapi_campaign c ON c.id = l.campaign_id
     WHERE l.session_id = g.session AND l.is_active AND l.cursor < l.tail AND c.state = 'running'
-      AND {OPEN_NOW} AND {IN_PACE}
+      AND {OPEN_NOW} AND {IN_PACE} AND {LENT}
     ORDER BY l.served_at NULLS FIRST, l.id LIMIT 1 FOR NO KEY UPDATE OF l
   ) l WHERE g.left_n > 0
 ), fresh AS MATERIALIZED (
@@ -224,19 +238,21 @@ WITH g AS (
     clock_timestamp() AT TIME ZONE coalesce(nullif(b.time_zone, ''), u.time_zone) AS local,
     CASE
       WHEN b.state <> 'queued' THEN 'pass'
-      WHEN b.kind = ANY(%(suppression)s) AND EXISTS (
-        SELECT 1 FROM whatsappapi_suppression x
-        WHERE x.user_id = b.user_id AND x.phone = b.phone AND x.lifted_at IS NULL AND x.reason <> 'review')
-        THEN 'opted_out'
-      WHEN b.kind = ANY(%(suppression)s) AND EXISTS (
-        SELECT 1 FROM whatsappapi_suppression x
-        WHERE x.user_id = b.user_id AND x.phone = b.phone AND x.lifted_at IS NULL) THEN 'review'
+      WHEN NOT {own_or_lent("b.user_id", "g.owner", "b.session_id")} THEN 'unshared'
+      WHEN b.kind = ANY(%(suppression)s) AND {_suppressed("b.user_id", _SURE)} THEN 'opted_out'
+      WHEN b.kind = ANY(%(suppression)s) AND b.user_id <> g.owner AND {_suppressed("g.owner", _SURE)} THEN 'opted_out'
+      WHEN b.kind = ANY(%(suppression)s) AND {_suppressed("b.user_id")} THEN 'review'
+      WHEN b.kind = ANY(%(suppression)s) AND b.user_id <> g.owner AND {_suppressed("g.owner")} THEN 'review'
       WHEN b.kind = ANY(%(consent)s) AND coalesce(k.consent, '') <> 'granted' THEN 'no_consent'
       WHEN b.kind = ANY(%(own)s) AND NOT EXISTS (
         SELECT 1 FROM whatsappapi_wasendersession x
-        WHERE x.user_id = b.user_id AND x.linked_number = b.phone AND x.deleted_at IS NULL) THEN 'not_own'
+        WHERE (x.user_id = b.user_id OR {may_send("b.user_id", "x.id")}) AND x.linked_number = b.phone
+          AND x.deleted_at IS NULL)
+        THEN 'not_own'
+      -- What people write to a lent session is its owner's.
       WHEN b.kind = ANY(%(answer)s) AND NOT EXISTS (
-        SELECT 1 FROM whatsappapi_inboundmessage x WHERE x.user_id = b.user_id AND x.phone = b.phone) THEN 'unasked'
+        SELECT 1 FROM whatsappapi_inboundmessage x WHERE x.user_id = g.owner AND x.phone = b.phone
+          AND (b.user_id = g.owner OR x.session_id = b.session_id)) THEN 'unasked'
       WHEN c.expires_at <= clock_timestamp() THEN 'expired'
       WHEN EXISTS (SELECT 1 FROM whatsappapi_attempt a
         WHERE a.session_id = b.session_id AND a.phone = b.phone AND a.resolved_at IS NULL) THEN 'busy'

@@ -57,11 +57,14 @@ def run(stand: Stand, options: Options) -> dict[str, Any]:
     group.sessions.set(linked[:100])
     rows = fill(stand.user.pk, DAYS)
     here = reverse("whatsappapi:analytics")
+    export = reverse("whatsappapi:export_analytics", args=["sessions", "csv"])
     paths = {
         "a year of all": f"{here}?range=365",
         "a year of a group": f"{here}?range=365&of=g:{group.public_id}",
         "a year of one session": f"{here}?range=365&of=s:{linked[0].public_id}",
         "thirty days of all": f"{here}?range=30",
+        "thirty days of one session": f"{here}?range=30&of=s:{linked[0].public_id}",
+        "export of a year, all sessions": f"{export}?range=365",
     }
     port = free_port()
     stand.start("web", "web", "--port", str(port), pinned=False)

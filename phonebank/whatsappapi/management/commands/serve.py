@@ -14,10 +14,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from rich.console import Console
 
+from phonebank.embedded import Cluster, DatabaseUnavailable
 from phonebank.sandbox import DEFAULT_TOKEN
 from phonebank.whatsappapi.management import journey, stage
 from phonebank.whatsappapi.models import Campaign
-from phonebank.whatsappapi.services import gateways
+from phonebank.whatsappapi.services import gateways, guard
 
 
 class Command(BaseCommand):
@@ -55,20 +56,36 @@ def serve(port: int, sandbox_port: int) -> None:
         (settings.HOME / "address").write_text(place.web)
         user = stage.demo_user()
         gateways.ensure_sandbox_account(owner=user, url=place.sandbox, token=DEFAULT_TOKEN)
-        gateways.update_webhooks(user)
+        if held := guard.look():
+            console.print("[bold]Nothing is sent[/]: this is a restored copy. Confirm it on the status page.")
+        else:
+            gateways.update_webhooks(user)
         console.print(f"[bold]Phonebank[/] is ready after {time.monotonic() - started:.1f} s")
         console.print(f"  database {connection.cursor().connection.info.host}")
-        if not Campaign.objects.filter(user=user).exists():
+        if not held and not Campaign.objects.filter(user=user).exists():
             campaign, _ = journey.main_job(console, user, journey.Sandbox(place.sandbox))
             console.print(journey.closing_table(campaign))
         console.print(f"\n  [bold]{place.web}[/]   and the simulated phones at {place.sandbox}\n  Log in once with:")
         for who, address in stage.doors(place.web, user):
             console.print(f"    {who}: {address}", soft_wrap=True)
         console.print("  Ctrl-C stops everything; the data stays.")
+        cluster = None if settings.DATABASE_URL else Cluster(settings.HOME)
         while not ended.wait(0.5):
+            if cluster and cluster.status() == "stopped":
+                _start_again(cluster, console)
             for name in place.group.revive():
                 console.print(f"  The {name} process had ended; started again.")
     except RuntimeError as error:
         raise CommandError(str(error)) from None
     finally:
         place.group.stop()
+
+
+def _start_again(cluster: Cluster, console: Console) -> None:
+    """The database ended by itself (a full disk, too little memory): the others wait for it."""
+    try:
+        cluster.start()
+        console.print("  The database had ended; started again.")
+    except DatabaseUnavailable as error:
+        console.print(f"  The database had ended and does not start yet: {error}")
+        time.sleep(5)

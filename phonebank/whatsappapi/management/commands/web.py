@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, connection
 
 from phonebank.processes import end_with_parent
 from phonebank.server import serve_web
+from phonebank.whatsappapi.services import guard
 
 
 class Command(BaseCommand):
@@ -22,5 +25,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, host: str, port: int, workers: int, **options: Any) -> None:
         end_with_parent()
+        # Pages may come up before the database; the worker looks too, and sends nothing before it has.
+        with contextlib.suppress(DatabaseError):
+            guard.look()
+        connection.close()
         # Only a proxy that we were told of may say what scheme and address a request came by.
         serve_web(host, port, workers=workers, trusted_proxy=settings.TRUSTED_PROXY)

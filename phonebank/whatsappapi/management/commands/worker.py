@@ -26,7 +26,7 @@ from phonebank.processes import Group, end_with_parent
 from phonebank.whatsappapi.dispatch.vitals import Vitals
 from phonebank.whatsappapi.dispatch.worker import Engine
 from phonebank.whatsappapi.models import WorkerReport
-from phonebank.whatsappapi.services import webhooks
+from phonebank.whatsappapi.services import guard, webhooks
 
 log = logging.getLogger("phonebank.worker")
 HUNG = 900.0  # seconds; a chore ends after ten, or with the last of the files that it is uploading
@@ -43,6 +43,8 @@ class Command(BaseCommand):
         end_with_parent()
         current.set(Origin(How.JOB))
         let_go_of_locks()
+        guard.look()
+        connection.close()  # the parts are forked
         if only == "send":
             _run(send())
         elif only == "work":

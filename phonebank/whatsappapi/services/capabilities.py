@@ -1,0 +1,99 @@
+"""What an owner, an operator and a viewer may do with a session: the one table (docs/sharing.md shows the same)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from phonebank.accounts.models import User
+from phonebank.whatsappapi.models import SessionShare, WaSenderSession
+from phonebank.whatsappapi.services.errors import ServiceError
+
+
+class As(StrEnum):
+    """What somebody is to a session. An administrator is nothing more to it than anybody else."""
+
+    OWNER = "owner"
+    OPERATOR = SessionShare.Role.OPERATOR.value
+    VIEWER = SessionShare.Role.VIEWER.value
+    ADMINISTRATOR = "administrator"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`what` as the docs say it; `refusal` as somebody hears it who may not: “You may not ...”."""
+
+    what: str
+    refusal: str
+    roles: frozenset[As]
+
+
+def _rule(what: str, refusal: str, *roles: As) -> Rule:
+    return Rule(what, refusal, frozenset({As.OWNER, *roles}))
+
+
+CAPABILITIES: dict[str, Rule] = {
+    "see": _rule("See its card, status, health, counts and history", "see this session", As.OPERATOR, As.VIEWER),
+    "analytics": _rule("See and export its analytics", "see the figures of this session", As.OPERATOR, As.VIEWER),
+    "connect": _rule("Connect it and show its code to scan", "connect this session", As.OPERATOR),
+    "send": _rule("Send campaigns and single messages over it", "send over this session", As.OPERATOR),
+    "test": _rule("Send test messages over it", "send over this session", As.OPERATOR),
+    "reply": _rule("Read and answer replies of people they wrote to over it", "see these replies", As.OPERATOR),
+    "inbox": _rule("Read and answer all replies", "see these replies"),
+    "disconnect": _rule("Disconnect, restart or link it anew", "disconnect or restart this session"),
+    "settings": _rule("See and change its settings, limits, groups, alerts and templates", "change this session"),
+    "key": _rule("Change its key and its webhook, see events and logs of the gateway", "see or change keys and logs"),
+    "link": _rule("Make one-time links for its phone", "make links for this session's phone"),
+    "share": _rule("Share it, change or end shares, see who did what", "share this session"),
+    "delete": _rule("Delete it, take bulk actions on it", "delete this session or act on several at once"),
+}
+LENT_TO = {name: [one.value for one in (As.OPERATOR, As.VIEWER) if one in rule.roles] for name, rule in
+           CAPABILITIES.items()}  # fmt: skip
+
+
+def may(role: str | None, action: str) -> bool:
+    """Whether somebody who is `role` (None: a stranger) to a session may do `action`, a key of CAPABILITIES."""
+    return role in CAPABILITIES[action].roles
+
+
+def roles_of(user: User, wa_sessions: Iterable[WaSenderSession]) -> dict[int, str]:
+    """What the user is to each of these sessions, by id, in one query; strangers' are not in it."""
+    rows = list(wa_sessions)
+    found: dict[int, str] = {one.pk: As.OWNER for one in rows if one.user_id == user.pk}
+    if others := [one.pk for one in rows if one.user_id != user.pk]:
+        live = SessionShare.objects.live().filter(user=user, session__in=others)
+        found |= dict(live.values_list("session", "role"))
+    return found
+
+
+def role_of(user: User, wa_session: WaSenderSession) -> str | None:
+    return roles_of(user, [wa_session]).get(wa_session.pk)
+
+
+def check(user: User, wa_session: WaSenderSession, action: str) -> None:
+    """Raises `not_found` for a stranger, and for a member who may not do `action` `forbidden`, in words."""
+    role = role_of(user, wa_session) if wa_session.deleted_at is None else None
+    if role is None:
+        raise ServiceError("This session does not exist.", code="not_found")
+    if not may(role, action):
+        raise ServiceError(
+            f"{wa_session.session_name} is shared with you as {'an' if role == As.OPERATOR else 'a'} {role}: "
+            f"you may not {CAPABILITIES[action].refusal}. Ask its owner. Nothing was changed.",
+            code="forbidden",
+        )
+
+
+def reach(user: User, wa_session: WaSenderSession, action: str) -> WaSenderSession:
+    """The session as it is now, with account and owner, if the user may do `action` with it; else as `check`."""
+    row = WaSenderSession.objects.alive().select_related("account", "user").filter(pk=wa_session.pk).first()
+    if row is None:
+        raise ServiceError("This session does not exist.", code="not_found")
+    check(user, row, action)
+    return row
+
+
+def lent(user: User) -> set[int]:
+    """Ids of other people's sessions that the user may send over at this moment."""
+    live = SessionShare.objects.live().filter(user=user, role__in=LENT_TO["send"])
+    return set(live.values_list("session", flat=True))

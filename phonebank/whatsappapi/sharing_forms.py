@@ -1,0 +1,42 @@
+"""Forms of sharing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from phonebank.whatsappapi.models import SessionShare
+
+LOCAL = "%Y-%m-%dT%H:%M"
+ROLES = [
+    ("viewer", "Viewer: looks at it"),
+    ("operator", "Operator: sends over it"),
+]
+
+
+class TermsForm(forms.Form):
+    """What somebody may do with a session, and until when (in the time zone of whoever fills it in)."""
+
+    role = forms.ChoiceField(choices=ROLES, label="What they may do")
+    until = forms.DateTimeField(
+        required=False,
+        label="Until",
+        input_formats=[LOCAL, f"{LOCAL}:%S"],
+        widget=forms.DateTimeInput(format=LOCAL, attrs={"type": "datetime-local"}),
+        help_text="Empty: until you end it.",
+    )
+
+    @classmethod
+    def of(cls, share: SessionShare) -> TermsForm:
+        return cls(initial={"role": share.role, "until": share.until}, prefix=share.public_id.hex)
+
+
+class InviteForm(TermsForm):
+    email = forms.EmailField(label="E-mail", help_text="Of somebody who has an account here, or will have one.")
+
+    field_order = ("email", "role", "until")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].widget.attrs["autocomplete"] = "off"

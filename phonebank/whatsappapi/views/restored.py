@@ -1,0 +1,48 @@
+"""For administrators: a restored installation waits for their word (services/guard.py)."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from phonebank.whatsappapi.services import aftermath, guard
+from phonebank.whatsappapi.views.access import act
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def restored(request: HttpRequest) -> HttpResponse:
+    """What to look at, and the word that lets it send."""
+    _check(request)
+    if request.method == "POST":
+        return _confirm(request)
+    return render(request, "whatsappapi/restored.html", {"nav": "status", "held": guard.held()})
+
+
+@require_POST
+@never_cache
+def compare(request: HttpRequest) -> HttpResponse:
+    """Whom the gateway's logs name: the same page, with what they say."""
+    _check(request)
+    context = {"nav": "status", "held": guard.held(), "meanwhile": aftermath.compare()}
+    return render(request, "whatsappapi/restored.html", context)
+
+
+def _check(request: HttpRequest) -> None:
+    if not request.user.is_superuser:
+        raise Http404
+
+
+def _confirm(request: HttpRequest) -> HttpResponse:
+    if request.POST.get("typed", "").strip().upper() != "CONFIRM":
+        messages.error(request, "To confirm, type CONFIRM. Nothing was changed.")
+        return redirect("whatsappapi:restored")
+    if request.POST.get("leave_out") and not act(request, aftermath.leave_out):
+        return redirect("whatsappapi:restored")
+    done = "Sending goes on where the backup left off."
+    if act(request, guard.confirm, done, pause=bool(request.POST.get("pause"))):
+        return redirect("whatsappapi:status")
+    return redirect("whatsappapi:restored")
