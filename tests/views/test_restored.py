@@ -13,7 +13,7 @@ URL = "/whatsappapi/status/restored/"
 
 
 @pytest.fixture(autouse=True)
-def _held() -> None:
+def _held(plans: None) -> None:
     values = {"held_at": timezone.now(), "held_why": "It was restored from a backup.", "known_until": timezone.now()}
     Installation.objects.update_or_create(pk=1, defaults=values)
 

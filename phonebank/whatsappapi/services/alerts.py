@@ -60,6 +60,7 @@ INSERT INTO whatsappapi_alert (user_id, session_id, key, text, times, created_at
 SELECT x.user_id, x.session_id, x.key, x.text, 1, now() FROM ({notices}) x
 WHERE NOT EXISTS (
   SELECT 1 FROM whatsappapi_alert a WHERE a.user_id = x.user_id AND a.key = x.key AND a.closed_at IS NULL)
+ORDER BY x.session_id
 ON CONFLICT (user_id, key) WHERE closed_at IS NULL DO NOTHING
 """
 _END = """
