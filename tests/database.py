@@ -5,6 +5,7 @@ Loaded by `-p tests.database` (pyproject.toml): an ordinary conftest comes too l
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -75,6 +76,12 @@ def pytest_configure() -> None:
         restore()  # tests run in any order
 
     DatabaseWrapper.ops_class.execute_sql_flush = flush_audit_too
+
+
+def pytest_collection_finish() -> None:
+    """Every full collection of garbage would walk all modules and tests again: a seventh of the suite's processor."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> str:
