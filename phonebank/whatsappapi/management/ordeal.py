@@ -250,7 +250,7 @@ class Ordeal:
             "campaign.remove_session",
             lambda: runs.remove_session(actor=self.user, campaign=self.campaign, wa_session=one),
         ):
-            self.deeds.shut[one.wasender_id or 0] = time.time()
+            self.deeds.shut[self.campaign.pk, one.wasender_id or 0] = time.time()
             self.removed.append(one)
 
     def _cancel(self) -> None:

@@ -57,7 +57,7 @@ class Deeds:
     pauses: list[tuple[int, float, float]] = field(default_factory=list)  # campaign, paused, resumed
     cancelled: dict[int, float] = field(default_factory=dict)
     opt_outs: dict[str, float] = field(default_factory=dict)
-    shut: dict[int, float] = field(default_factory=dict)  # sessions taken out for good
+    shut: dict[tuple[int, int], float] = field(default_factory=dict)  # (campaign, session taken out of it for good)
     audited: Counter[str] = field(default_factory=Counter)  # verbs that a person used
 
 
@@ -178,13 +178,14 @@ def _limits(sandbox: Sandbox) -> list[Line]:
 def _stops(seen: Facts, deeds: Deeds) -> list[Line]:
     campaign = {pk: row[0] for pk, row in seen.rows.items()}
     by_campaign: dict[int | None, list[float]] = {}
-    by_session: dict[int, list[float]] = {}
+    by_lane: dict[tuple[int | None, int], list[float]] = {}
     for entry in seen.entries:
-        by_campaign.setdefault(campaign.get(seen.message(entry) or 0), []).append(entry["first_byte"])
-        by_session.setdefault(entry["session"], []).append(entry["first_byte"])
+        its = campaign.get(seen.message(entry) or 0)
+        by_campaign.setdefault(its, []).append(entry["first_byte"])
+        by_lane.setdefault((its, entry["session"]), []).append(entry["first_byte"])
     paused = [_late(at, a) for one, a, b in deeds.pauses for at in by_campaign.get(one, ()) if a + LATE < at < b]
     cancelled = [_late(at, a) for one, a in deeds.cancelled.items() for at in by_campaign.get(one, ()) if at > a + LATE]
-    shut = [_late(at, a) for one, a in deeds.shut.items() for at in by_session.get(one, ()) if at > a + LATE]
+    shut = [_late(at, a) for one, a in deeds.shut.items() for at in by_lane.get(one, ()) if at > a + LATE]
     after_stop = [
         _late(e["first_byte"], a) for e in seen.entries
         if e["text"].startswith("Hi ") and (a := deeds.opt_outs.get(_phone(e))) and e["first_byte"] > a + LATE
