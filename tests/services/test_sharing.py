@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -192,7 +193,8 @@ def test_campaigns_over_what_is_lent(desk: Desk, olga: Desk) -> None:
     sharing.revoke(actor=desk.user, share=share)
     assert code_of(campaigns.create_campaign, **again) == "not_found"
     page = olga.client.get(f"/whatsappapi/campaigns/{made.public_id}/").text
-    assert "Front desk" in page and "Shared access ended" in page and "555" not in page.split("People")[0]
+    assert "Front desk" in page and "Shared access ended" in page
+    assert not re.search(r"555\D?01", page.split("People")[0])
     made.counts.create(session=one, state="delivered", n=7)
     [work] = sharing.work_of(one).values()
     assert work.campaigns == [("Olga's sale", 7)] and work.total == 7

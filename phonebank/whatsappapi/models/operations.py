@@ -41,6 +41,12 @@ class Installation(models.Model):
     def __str__(self) -> str:
         return "held" if self.held_at else "stopped" if self.is_stopped else "in service"
 
+    @classmethod
+    def lock(cls) -> Installation:
+        """The row, made where there is none yet, and nobody else's until the transaction ends."""
+        cls.objects.get_or_create(pk=1)
+        return cls.objects.select_for_update(no_key=True).get(pk=1)
+
 
 class Alert(models.Model):
     """Something a person should look at. One open alert for one cause (`key`, "kind:what").

@@ -7,10 +7,11 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from phonebank.accounts import services as accounts
-from phonebank.accounts.administrators import LastAdministrator, check_another, is_administrator
+from phonebank.accounts.administrators import LastAdministrator, check_another
 from phonebank.accounts.models import OneTimeLink, User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.models import Campaign, Installation
+from phonebank.whatsappapi.services.capabilities import check_administrator
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.notices import tell, tell_administrators
 
@@ -39,7 +40,7 @@ def switch_off(*, actor: User, user: User) -> User:
 
     The claim asks whether the owner is active, as it asks for the kill switch. What is queued is kept.
     """
-    _check(actor)
+    check_administrator(actor)
     with transaction.atomic():
         row = _locked(user)
         if not row.is_active:
@@ -55,7 +56,7 @@ def switch_off(*, actor: User, user: User) -> User:
 
 def switch_on(*, actor: User, user: User) -> User:
     """Lets somebody in again. Their campaigns stay paused until they resume them; tokens have to be made anew."""
-    _check(actor)
+    check_administrator(actor)
     with transaction.atomic():
         row = _locked(user)
         if row.is_active:
@@ -70,7 +71,7 @@ def switch_on(*, actor: User, user: User) -> User:
 
 def set_administrator(*, actor: User, user: User, is_one: bool) -> User:
     """Gives somebody an administrator's rights, or takes them. All administrators are told."""
-    _check(actor)
+    check_administrator(actor)
     with transaction.atomic():
         row = _locked(user)
         if row.is_superuser == is_one:
@@ -90,7 +91,7 @@ def set_administrator(*, actor: User, user: User, is_one: bool) -> User:
 
 def change_address(*, actor: User, user: User, email: str) -> None:
     """Another e-mail address for somebody, who is told on their alerts page."""
-    _check(actor)
+    check_administrator(actor)
     try:
         with transaction.atomic():
             accounts.change_address(actor=actor, user=user, email=email)
@@ -104,7 +105,7 @@ def make_login_link(*, actor: User, user: User) -> str:
 
     With mail there is none: whoever holds such a link can act as that person, and the mail goes to them alone.
     """
-    _check(actor)
+    check_administrator(actor)
     if settings.EMAIL_URL:
         raise ServiceError("Mail is set up here: send them a link by mail instead.", code="has_mail")
     if user.pk != actor.pk:
@@ -118,12 +119,11 @@ def set_approval(*, actor: User, above: int | None) -> None:
 
     What waits by then still does.
     """
-    _check(actor)
+    check_administrator(actor)
     if above is not None and not 1 <= above <= 1_000_000:
         raise ServiceError("From 1 to 1,000,000 people, or none at all. Nothing was changed.", code="above")
     with transaction.atomic():
-        Installation.objects.get_or_create(pk=1)
-        row = Installation.objects.select_for_update(no_key=True).get(pk=1)
+        row = Installation.lock()
         before, row.approval_above = row.approval_above, above
         if before != above:
             row.save(update_fields=["approval_above"])
@@ -148,8 +148,3 @@ def _keep_one(user: User) -> None:
         check_another(user)
     except LastAdministrator:
         raise ServiceError(LAST, code="last_administrator") from None
-
-
-def _check(actor: User) -> None:
-    if not is_administrator(actor):
-        raise ServiceError("Only an administrator can do this. Nothing was changed.", code="not_allowed")

@@ -9,10 +9,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from phonebank.accounts.administrators import is_administrator
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.models import Announcement, Dismissal
+from phonebank.whatsappapi.services.capabilities import check_administrator
 from phonebank.whatsappapi.services.errors import ServiceError
 
 SHOWN = 3  # at once: who has more to say says it in fewer words
@@ -30,7 +30,7 @@ def announce(
     *, actor: User, text: str, level: str, starts_at: datetime | None, ends_at: datetime | None
 ) -> Announcement:
     """`starts_at` None: now; `ends_at` None: until it is taken back."""
-    _check(actor)
+    check_administrator(actor)
     text, begin = " ".join(text.split())[:300], starts_at or timezone.now()
     if not text:
         raise ServiceError("Write what everybody should read.", code="text")
@@ -46,7 +46,7 @@ def announce(
 
 def take_back(*, actor: User, public_id: uuid.UUID) -> None:
     """Nobody sees it any more."""
-    _check(actor)
+    check_administrator(actor)
     with transaction.atomic():
         row = Announcement.objects.select_for_update().filter(public_id=public_id).first()
         if row is None:
@@ -60,8 +60,3 @@ def dismiss(*, actor: User, public_id: uuid.UUID) -> None:
     row = Announcement.objects.filter(public_id=public_id).first()
     if row is not None:
         Dismissal.objects.get_or_create(announcement=row, user=actor)
-
-
-def _check(actor: User) -> None:
-    if not is_administrator(actor):
-        raise ServiceError("Only an administrator can do this. Nothing was changed.", code="not_allowed")

@@ -9,12 +9,12 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from phonebank import jobs
-from phonebank.accounts.administrators import is_administrator
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.models import Approval, Campaign
 from phonebank.whatsappapi.services import approval as gate
 from phonebank.whatsappapi.services.campaigns import check_ready, move
+from phonebank.whatsappapi.services.capabilities import check_administrator
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.notices import take_back, tell
 
@@ -32,7 +32,7 @@ def approve(*, actor: User, public_id: uuid.UUID, people: int) -> Campaign:
 
     When its audience has grown since, they see the new number first.
     """
-    _check(actor)
+    check_administrator(actor)
     grown = 0
     with transaction.atomic():
         row = _locked(public_id)
@@ -49,7 +49,7 @@ def approve(*, actor: User, public_id: uuid.UUID, people: int) -> Campaign:
 
 def refuse(*, actor: User, public_id: uuid.UUID, reason: str) -> Campaign:
     """Gives it back to its owner, with the reason: as a draft, where nothing was dealt yet."""
-    _check(actor)
+    check_administrator(actor)
     reason = " ".join(reason.split())[:200]
     if not reason:
         raise ServiceError("Say why, for its owner reads it. Nothing was changed.", code="reason")
@@ -125,8 +125,3 @@ def _locked(public_id: uuid.UUID) -> Approval:
         raise ServiceError("It was changed since it was asked for. Nothing was started.", code="changed")
     row.campaign = one
     return row
-
-
-def _check(actor: User) -> None:
-    if not is_administrator(actor):
-        raise ServiceError("Only an administrator can do this. Nothing was changed.", code="not_allowed")

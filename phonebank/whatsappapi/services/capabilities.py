@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from phonebank.accounts.administrators import is_administrator
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import SessionShare, WaSenderSession
 from phonebank.whatsappapi.services.errors import ServiceError
@@ -50,6 +51,12 @@ CAPABILITIES: dict[str, Rule] = {
 }
 LENT_TO = {name: [one.value for one in (As.OPERATOR, As.VIEWER) if one in rule.roles] for name, rule in
            CAPABILITIES.items()}  # fmt: skip
+
+
+def check_administrator(actor: User) -> None:
+    """As the database has it at this moment, not as the caller last saw it."""
+    if not is_administrator(actor):
+        raise ServiceError("Only an administrator can do this. Nothing was changed.", code="not_allowed")
 
 
 def may(role: str | None, action: str) -> bool:

@@ -29,7 +29,7 @@ from phonebank.audit.models import record
 from phonebank.gateways import sync
 from phonebank.gateways.errors import Unreachable
 from phonebank.whatsappapi.models import Campaign, Installation, WorkerReport
-from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.capabilities import check_administrator
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ def look() -> bool:
     """
     try:
         with transaction.atomic():
-            row = _locked()
+            row = Installation.lock()
             why, known_until = _suspicion(row)
             row.home = _here() or row.home
             row.beats = max(row.beats, _remembered(row)) + 1
@@ -167,11 +167,6 @@ def _hold(row: Installation, why: str, known_until: datetime | None) -> None:
     _last = (0.0, False)
 
 
-def _locked() -> Installation:
-    Installation.objects.get_or_create(pk=1)
-    return Installation.objects.select_for_update(no_key=True).get(pk=1)
-
-
 def _here() -> str:
     """Server and database; of an embedded server also the machine and the folder, which a copied folder changes.
 
@@ -222,10 +217,10 @@ def confirm(*, actor: User | None, pause: bool = False) -> int:
     in this database always do. Returns how many wait.
     """
     global _last
-    if actor is not None and not actor.is_superuser:
-        raise ServiceError("Only an administrator can do this. Nothing was changed.", code="not_allowed")
+    if actor is not None:
+        check_administrator(actor)
     with transaction.atomic():
-        row = _locked()
+        row = Installation.lock()
         if row.held_at is None:
             return 0
         waiting = Q(state=Campaign.State.SCHEDULED, scheduled_at__lte=timezone.now())

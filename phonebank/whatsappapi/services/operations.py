@@ -12,6 +12,7 @@ from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.dispatch.sql.reports import DRIFT
 from phonebank.whatsappapi.models import Campaign, Installation
+from phonebank.whatsappapi.services.capabilities import check_administrator
 from phonebank.whatsappapi.services.errors import ServiceError
 
 
@@ -39,11 +40,9 @@ def resume_everything(*, actor: User) -> Installation:
 
 
 def _switch(actor: User, *, is_stopped: bool, reason: str) -> Installation:
-    if not actor.is_superuser:
-        raise ServiceError("Only an administrator can do this. Nothing was changed.", code="not_allowed")
+    check_administrator(actor)
     with transaction.atomic():
-        Installation.objects.get_or_create(pk=1)
-        row = Installation.objects.select_for_update(no_key=True).get(pk=1)
+        row = Installation.lock()
         if row.is_stopped == is_stopped:
             return row
         row.is_stopped, row.stop_reason = is_stopped, reason

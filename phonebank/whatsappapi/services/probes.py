@@ -174,14 +174,6 @@ def _is_nearly_full(wa_session: WaSenderSession) -> bool:
     return row.effective_limit is not None and row.messages_sent_today > NEARLY * row.effective_limit
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What is known of an exchange."""
-
-    message: Message | None
-    attempt: Attempt | None
-
-
 def judge(limit: int = 200, now: datetime | None = None) -> int:
     """Ends the checks that all is known of, or that waited long enough. Returns how many."""
     now, ended = now or timezone.now(), 0
@@ -191,19 +183,18 @@ def judge(limit: int = 200, now: datetime | None = None) -> int:
     for probe in rows:
         message = probe.message
         attempt = attempts.get(message.attempt) if message is not None and message.attempt else None
-        ended += _judge(probe, _Seen(message, attempt), now)
+        ended += _judge(probe, attempt, now)
     return ended
 
 
-def _judge(probe: Probe, seen: _Seen, now: datetime) -> bool:
-    message, attempt = seen.message, seen.attempt
-    is_over = now - probe.at > WAIT
+def _judge(probe: Probe, attempt: Attempt | None, now: datetime) -> bool:
+    message = probe.message
     if message is None or message.state in (State.EXPIRED, State.CANCELLED, State.SKIPPED):
         return _end(probe, Outcome.HELD, message.reason if message else "")
     if message.state == State.FAILED:
         return _end(probe, Outcome.REFUSED, message.reason)
     if attempt is None or message.state == State.QUEUED:
-        return is_over and now - probe.at > 2 * WAIT and _end(probe, Outcome.HELD, "It never got its turn.")
+        return now - probe.at > 2 * WAIT and _end(probe, Outcome.HELD, "It never got its turn.")
     confirmed = attempt.sent_at or attempt.delivered_at or attempt.read_at
     delivered = attempt.delivered_at or attempt.read_at
     probe.sent_after, probe.delivered_after = _after(attempt, confirmed), _after(attempt, delivered)

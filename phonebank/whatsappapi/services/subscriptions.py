@@ -15,11 +15,11 @@ from django.db import connection, transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from phonebank.accounts.administrators import is_administrator
 from phonebank.accounts.models import SOON, Plan, Subscription, User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.dispatch.tend import mark_surplus
 from phonebank.whatsappapi.models import WaSenderSession
+from phonebank.whatsappapi.services.capabilities import check_administrator
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.notices import take_back, tell
 
@@ -49,7 +49,7 @@ class Effect:
 
 def change_subscription(*, actor: User, user: User, plan: Plan, expires_at: datetime | None) -> Subscription:
     """Puts somebody on a plan, for good or until then (aware). They are told; sessions beyond it stop at once."""
-    _check(actor)
+    check_administrator(actor)
     if expires_at is not None and expires_at <= timezone.now():
         raise ServiceError("That date has passed. Nothing was changed.", code="expires_at")
     with transaction.atomic():
@@ -145,7 +145,7 @@ def effect(plan: Plan, values: dict[str, Any]) -> Effect:
 
 def save_plan(*, actor: User, plan: Plan | None, values: dict[str, Any]) -> Plan:
     """Changes a plan, or makes one (`values` then has a slug). It holds for everybody on it from the next tick on."""
-    _check(actor)
+    check_administrator(actor)
     _check_values(values)
     with transaction.atomic():
         if plan is None:
@@ -169,7 +169,7 @@ def save_plan(*, actor: User, plan: Plan | None, values: dict[str, Any]) -> Plan
 
 def delete_plan(*, actor: User, plan: Plan) -> None:
     """Only one that nobody has, and that no new user is given."""
-    _check(actor)
+    check_administrator(actor)
     if plan.slug in KEPT | {settings.DEFAULT_PLAN}:
         raise ServiceError("New accounts are given this plan, so it stays.", code="in_use")
     with transaction.atomic():
@@ -187,11 +187,6 @@ def _check_values(values: dict[str, Any]) -> None:
         raise ServiceError(f"A plan has from 0 to {MOST_SESSIONS:,} sessions.", code="max_sessions")
     if values["daily_limit"] is not None and not 0 <= values["daily_limit"] <= MOST_MESSAGES:
         raise ServiceError(f"A daily limit is from 0 to {MOST_MESSAGES:,}, or none.", code="daily_limit")
-
-
-def _check(actor: User) -> None:
-    if not is_administrator(actor):
-        raise ServiceError("Only an administrator can do this. Nothing was changed.", code="not_allowed")
 
 
 def _rests(user: User) -> str:

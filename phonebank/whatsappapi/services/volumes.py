@@ -14,7 +14,7 @@ from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import Campaign, OwnerDay, WaSenderSession
 
 DAYS = 30
-FIGURES = ("sent", "delivered", "read", "replied", "failed", "opted_out")
+FIGURES = ("sent", "delivered", "failed")
 Status = WaSenderSession.Status
 
 
@@ -44,10 +44,7 @@ class DayFigures:
     date: date
     sent: int = 0
     delivered: int = 0
-    read: int = 0
-    replied: int = 0
     failed: int = 0
-    opted_out: int = 0
 
 
 @dataclass(slots=True)
@@ -63,8 +60,12 @@ class Account:
         return max((one.sent + one.failed for one in self.days), default=0)
 
     @property
+    def delivered(self) -> int:
+        return sum(one.delivered for one in self.days)
+
+    @property
     def delivered_share(self) -> float:
-        return _share(sum(one.delivered for one in self.days), self.volume.sent)
+        return _share(self.delivered, self.volume.sent)
 
 
 def volumes(users: Iterable[User]) -> dict[int, Volume]:

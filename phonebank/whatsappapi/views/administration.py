@@ -228,7 +228,7 @@ def _rates(told: volumes.Account) -> list[tuple[str, int, float, bool]]:
     """Words, how many, of a hundred, and whether that is worth a look."""
     volume = told.volume
     return [
-        ("Delivered", sum(one.delivered for one in told.days), told.delivered_share, False),
+        ("Delivered", told.delivered, told.delivered_share, False),
         ("Failed", volume.failed, volume.failed_share, volume.failed_share > 10),
         ("Asked to stop", volume.opted_out, volume.stopped_share, volume.stopped_share > 3),
     ]
