@@ -61,7 +61,7 @@ def test_a_job_whose_end_was_lost_does_not_block_its_successors(
 
     async def run() -> None:
         running = asyncio.create_task(worker.run())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while len(rounds) < 3:
                 await asyncio.sleep(0.05)
         worker.stop()
@@ -87,6 +87,6 @@ asyncio.run(worker.run())
 @pytest.mark.django_db(transaction=True)
 def test_a_process_with_a_job_that_hangs_says_where_and_ends() -> None:
     where = os.environ | {"DATABASE_URL": database_url()}
-    ended = subprocess.run([sys.executable, "-c", HANG], env=where, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", HANG], env=where, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 70
     assert "has not ended within 1 s" in ended.stderr and "in wait" in ended.stderr

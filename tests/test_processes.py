@@ -34,7 +34,7 @@ while True:
 """
 
 
-def until(condition: Callable[[], object], patience: float = 10.0) -> None:
+def until(condition: Callable[[], object], patience: float = 60.0) -> None:
     end = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -45,7 +45,7 @@ def is_alive(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before, or while it is read
         return False
 
 
@@ -87,5 +87,5 @@ def test_a_killed_child_is_started_again(parent: Parent) -> None:
 def test_stop_ends_parent_and_child(parent: Parent) -> None:
     child = parent.child()
     parent.process.terminate()
-    assert parent.process.wait(10) == 0
+    assert parent.process.wait(60) == 0
     assert not is_alive(child)

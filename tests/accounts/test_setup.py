@@ -54,7 +54,7 @@ def at_once(work: list[Callable[[], int]]) -> list[int]:
 
     def run(one: Callable[[], int]) -> int:
         try:
-            barrier.wait(20)
+            barrier.wait(60)
             return one()
         finally:
             connection.close()

@@ -58,12 +58,12 @@ def test_revoked_at_once(browser: Client) -> None:
 
 
 def test_nobody_else_revokes_it(browser: Client, boss: User) -> None:
-    make(browser)
+    make(browser, "My shop")
     token = ApiToken.objects.get()
     stranger = Client()
     stranger.force_login(boss)
     assert stranger.post(f"/accounts/tokens/{token.public_id}/revoke/").status_code == 404
-    assert "Shop" not in stranger.get("/accounts/tokens/").text
+    assert "My shop" not in stranger.get("/accounts/tokens/").text
     assert ApiToken.objects.exists()
 
 

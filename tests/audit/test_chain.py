@@ -104,17 +104,17 @@ def test_events_that_commit_late_are_sealed_late_and_nobody_waits(desk: Desk) ->
             with transaction.atomic():
                 record(actor=desk.user, verb="session.connect")
                 opened.set()
-                assert go.wait(10)
+                assert go.wait(60)
         finally:
             connection.close()
 
     thread = threading.Thread(target=slow)
     thread.start()
-    assert opened.wait(10)
+    assert opened.wait(60)
     events(desk.user, 2)
     assert chain.seal() == 2
     go.set()
-    thread.join(10)
+    thread.join(60)
     assert chain.seal() == 1
     report = verify()
     assert (report.sealed, report.findings) == (3, [])
@@ -137,7 +137,7 @@ def test_many_sealers_make_one_chain(desk: Desk) -> None:
     for one in threads:
         one.start()
     for one in threads:
-        one.join(20)
+        one.join(60)
     assert (verify().sealed, verify().findings) == (60, [])
 
 

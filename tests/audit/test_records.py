@@ -89,7 +89,7 @@ def test_the_way_of_a_request(rf: Any, plans: None, path: str, how: str) -> None
 
 
 def test_requests_do_not_mix(rf: Any) -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     seen: dict[str, str] = {}
 
     def work(name: str) -> None:
@@ -102,7 +102,7 @@ def test_requests_do_not_mix(rf: Any) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert seen == {"one": "one", "two": "two"}
 
 
@@ -164,7 +164,10 @@ def test_redaction(name: str, value: Any, kept: Any) -> None:
     assert redact(value, name) == kept
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+STEADY = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, derandomize=True)
+
+
+@STEADY
 @given(st.recursive(st.none() | st.text() | st.integers() | st.floats() | st.dates() | st.uuids(),
                     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8))  # fmt: skip
 def test_whatever_is_given_can_be_stored(value: Any) -> None:
@@ -175,6 +178,7 @@ def test_whatever_is_given_can_be_stored(value: Any) -> None:
     text.encode()
 
 
+@STEADY
 @given(
     st.from_regex(r"\+?[1-9][0-9]{9,13}", fullmatch=True),
     st.sampled_from(["{}", "to {}.", "({})", "“{}”", "{}@c.us", "a\n{}\nb"]),

@@ -264,10 +264,10 @@ class Bench:
             while thread.is_alive() and not _somebody_waits():
                 thread.join(0.01)
                 asked += 1
-                assert asked < 1000, "it neither waits nor ends"
+                assert asked < 6000, "it neither waits nor ends"
             then()
             self.run(self.conn.execute("COMMIT"))
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
         if "error" in box:
             raise box["error"]

@@ -302,13 +302,13 @@ def test_a_storm_of_429s(bench: Bench, engine: Weather, storm: Sandbox) -> None:
 
 async def _linked(bench: Bench, engine: Weather, storm: Sandbox) -> WaSenderSession:
     assert engine.http is not None
-    gateway = WaSender(f"{storm.url}/api", engine.http, deadline=2.0)
+    gateway = WaSender(f"{storm.url}/api", engine.http, deadline=20.0)
     info = await gateway.create_session(
         storm.token, name="Desk", phone_number="+13035550100", account_protection=False, webhook_url=""
     )
     await gateway.connect(storm.token, info.id)
     await asyncio.to_thread(storm.pull, "POST", f"/sessions/{info.id}/scan", {})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (found := await gateway.get_session(storm.token, info.id)).status != "connected":
             await asyncio.sleep(0.01)
     return await asyncio.to_thread(_session, bench, info.id, found.api_key)

@@ -286,5 +286,5 @@ def test_a_drain_without_a_database_ends_after_the_lease() -> None:
         engine.flying = {1: 1}
         engine.drain()
         started = time.monotonic()
-        asyncio.run(asyncio.wait_for(engine.run(), 20))
-        assert 2.5 < time.monotonic() - started < 10
+        asyncio.run(asyncio.wait_for(engine.run(), 60))
+        assert 2.5 < time.monotonic() - started < 30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -338,7 +339,9 @@ def test_log_pages_of_a_real_account_are_budgeted(bench: Bench) -> None:
     assert all(budget.may_read_log(bench.account) for _ in range(50))  # a sandbox says itself when it is too much
     CallBudget.objects.all().delete()
     bench.account.is_sandbox = False
-    assert sum(budget.may_read_log(bench.account) for _ in range(50)) == 21
+    began = time.monotonic()
+    taken = sum(budget.may_read_log(bench.account) for _ in range(50))
+    assert 21 <= taken <= 21 + (time.monotonic() - began) / budget.ACCOUNT_GAP
     budget.close(budget.account_key(bench.account.pk), 60)
     CallBudget.objects.update(next_at=timezone.now() - timedelta(hours=1))
     assert not budget.may_read_log(bench.account)

@@ -44,7 +44,7 @@ CORNERS = [SCREENS[0], SCREENS[-1]]
 BROWSER = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 # What every test of people before the real processes is marked with.
 JOURNEY = [*BROWSER, pytest.mark.parametrize("scene", [QUIET], indirect=True, ids=[""])]
-PATIENCE = 20_000  # milliseconds; two shared cores may be busy
+PATIENCE = 60_000  # milliseconds; two shared cores may be busy
 # The policy's own reports, in case a browser should not write them to the console.
 TELL_VIOLATIONS = """addEventListener("securitypolicyviolation",
   (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"""

@@ -56,6 +56,7 @@ def furnish(scene: Scene, me: Visitor) -> tuple[Campaign, Campaign, Campaign, st
     linked = scene.link(2)
     finished = scene.campaign(scene.people(30), linked)
     scene.completed(finished)
+    scene.sandbox.call("PATCH", "/sandbox/knobs", {"qr_limit": 1000})  # it is looked at for minutes
     page = me.goto("/whatsappapi/create-session/")
     page.get_by_label("Phone number").fill("+1 646 555 0109")
     me.press("Create and show the code")

@@ -24,7 +24,7 @@ NUMBERS = {"Sales": "+16465550101", "Support": "+16465550102", "Shop": "+1646555
 PEOPLE = [f"+1{area}55501{i:02d}" for area in AREAS[:6] for i in range(10)]
 NAMES = [f"Guest {i:02d}" for i in range(len(PEOPLE))]
 BODY = "Hi {{ name|there }}, see you in {{ city|town }}. Reply STOP to end this."
-RATE = 100  # messages a minute and session: slow enough to look at, fast enough to wait for
+RATE = 60  # messages a minute and session: slow enough to look at, fast enough to wait for
 
 
 def test_the_main_job(scene: Scene, visit: Callable[[], Visitor]) -> None:
@@ -194,14 +194,19 @@ def check_figures(scene: Scene, page: Page, campaign: Campaign) -> None:
     expect(row.locator("td[data-label=Session]")).to_have_text(re.compile(rf"{sender.session_name}\s*Dealt in turn"))
 
 
+# All cells at one moment: the table refreshes itself.
+READ = """(table) => [...table.querySelectorAll("tbody tr, tfoot tr")].map((row) => [
+  row.querySelector("td").innerText,
+  [...row.querySelectorAll("td[data-label]")].map((cell) => [cell.dataset.label, cell.innerText]),
+])"""
+
+
 def lanes(page: Page) -> dict[str, dict[str, int]]:
     """The table of sessions: name -> column -> number."""
     found = {}
-    for row in page.locator("table.lanes tbody tr, table.lanes tfoot tr").all():
-        cells = row.locator("td[data-label]").all()
-        words = {cell.get_attribute("data-label") or "": cell.inner_text().replace(",", "").strip() for cell in cells}
-        numbers = {label: int(word) for label, word in words.items() if word.isdecimal()}
-        found[row.locator("td").first.inner_text().strip()] = numbers
+    for name, cells in page.locator("table.lanes").evaluate(READ):
+        words = {label: word.replace(",", "").strip() for label, word in cells}
+        found[name.strip()] = {label: int(word) for label, word in words.items() if word.isdecimal()}
     return found
 
 

@@ -16,22 +16,23 @@ from phonebank.whatsappapi.services import channels
 from tests.e2e.conftest import BROWSER, PHONE, QUIET, Scene, Visitor, check_page, shoot
 from tests.services.test_alerts import Mailbox
 
-SMTP = free_port()
-ENV = QUIET | {"EMAIL_URL": f"smtp://127.0.0.1:{SMTP}"}
+ENV = dict(QUIET)
 pytestmark = [*BROWSER, pytest.mark.parametrize("scene", [ENV], indirect=True, ids=[""])]
 PATIENT = 90_000  # milliseconds: pauses between tries, and two busy cores
 
 
 @pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
-    box = Mailbox()
-    controller = Controller(box, hostname="127.0.0.1", port=SMTP)
+    """Its address is in ENV: to be asked for before the scene."""
+    box, port = Mailbox(), free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
     controller.start()
+    ENV["EMAIL_URL"] = f"smtp://127.0.0.1:{port}"
     yield box
     controller.stop()
 
 
-def test_down_and_up_again(scene: Scene, visit: Callable[[], Visitor], mailbox: Mailbox) -> None:
+def test_down_and_up_again(mailbox: Mailbox, scene: Scene, visit: Callable[[], Visitor]) -> None:
     me = visit()
     me.log_in(scene)
     [one] = scene.link(1)
@@ -70,6 +71,8 @@ def is_logged_out_and_scanned(
     expect(page.locator("#link")).to_contain_text("Not linked", timeout=PATIENT)
     scene.until("the mail", lambda: mailbox.letters)
     incident = Incident.objects.get(kind="scan")
+    told = Delivery.objects.filter(incident=incident).values_list("event", "state")
+    scene.until("it to be on record", lambda: set(told.all()) == {("opened", "sent")})
     me.goto("/whatsappapi/alerts/")
     expect(me.page.locator(".bell")).to_have_text(re.compile(r"^1\b"))
     expect(me.page.locator("main")).to_contain_text("needs a scan")
@@ -99,8 +102,8 @@ def is_logged_out_and_scanned(
     expect(me.page.locator("#link .light-green")).to_be_visible()
     scene.until("the end to be told", lambda: len(mailbox.letters) == 2)
     assert mailbox.letters[1]["Subject"].startswith("Over: ")
-    told = Delivery.objects.filter(incident=incident).values_list("event", "state")
-    assert sorted(told) == [("opened", "sent"), ("recovered", "sent")]
+    ends = [("opened", "sent"), ("recovered", "sent")]  # on record after the mail server has the letter
+    scene.until("both to be on record", lambda: sorted(told.all()) == ends)
     assert Incident.objects.filter(kind="scan").count() == 1 and not Incident.objects.open().exists()
     spent(holder, url)
     return wrong

@@ -35,9 +35,12 @@ def server_that_says(version: str) -> Iterator[str]:
         thread.join()
 
 
-def refused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+@contextmanager
+def refused_port() -> Iterator[int]:
+    """Bound, so that nobody else gets it, and not listening."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        yield deaf.getsockname()[1]
 
 
 @pytest.mark.parametrize("version", ["14.19", "9.6.24"])
@@ -52,8 +55,9 @@ def test_version_15_is_enough():
 
 
 def test_an_unreachable_server_is_one_line_without_the_password():
-    with pytest.raises(DatabaseUnavailable, match=r"PostgreSQL at 127\.0\.0\.1 cannot be used: .*refused") as caught:
-        check_server(f"postgres://somebody:secret@127.0.0.1:{refused_port()}/x")
+    said = r"PostgreSQL at 127\.0\.0\.1 cannot be used: .*refused"
+    with refused_port() as port, pytest.raises(DatabaseUnavailable, match=said) as caught:
+        check_server(f"postgres://somebody:secret@127.0.0.1:{port}/x")
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
 

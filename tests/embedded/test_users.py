@@ -46,7 +46,7 @@ def said_in(folder: Path, code: str, **options: object) -> str:
     """What `code` prints in the checkout in `folder` when nothing is configured."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PHONEBANK")}
     env["PYTHONPATH"] = sysconfig.get_path("platlib")  # for an interpreter outside the virtual environment
-    return python(code, cwd=folder, env=env, **options).communicate(timeout=60)[0].strip()
+    return python(code, cwd=folder, env=env, **options).communicate(timeout=180)[0].strip()
 
 
 def as_nobody() -> dict[str, object]:

@@ -82,7 +82,7 @@ class RawServer:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return once `condition` holds; it is looked at whenever something arrives or a connection ends."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()

@@ -32,7 +32,7 @@ class World:
 
     def __init__(self, sandbox: SandboxServer, http: aiohttp.ClientSession) -> None:
         self.url, self.token, self.http = sandbox.url, sandbox.token, http
-        self.gateway = WaSender(f"{sandbox.url}/api", http, deadline=2.0)
+        self.gateway = WaSender(f"{sandbox.url}/api", http, deadline=20.0)
 
     async def lever(self, method: str, path: str, body: object = None) -> dict:
         async with self.http.request(method, f"{self.url}/sandbox{path}", json=body) as reply:
@@ -49,7 +49,7 @@ class World:
         return info
 
     async def until(self, condition: Callable[[SessionInfo], bool], session_id: int) -> SessionInfo:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not condition(info := await self.gateway.get_session(self.token, session_id)):
                 await asyncio.sleep(0.01)
         return info
@@ -108,9 +108,9 @@ async def test_the_life_of_a_session(world: World):
 
 async def test_sending_and_what_is_known_of_it(world: World):
     info = await world.linked()
-    outcome = await world.gateway.send_text(info.api_key, PHONE, "Grüße", send_before=boot_clock() + 5)
+    outcome = await world.gateway.send_text(info.api_key, PHONE, "Grüße", send_before=boot_clock() + 30)
     assert type(outcome) is Accepted
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (found := await world.gateway.message_info(info.api_key, outcome.msg_id)).status != 4:
             await asyncio.sleep(0.01)
     assert (found.text, found.remote_jid) == ("Grüße", "12125550123@s.whatsapp.net")
@@ -189,7 +189,7 @@ FAULTS = [
 async def test_accidents(world: World, fault, kind, code, delivered):
     """One request each, whatever happens; what the sandbox really took in is in its ledger."""
     info = await world.linked()
-    world.gateway = WaSender(f"{world.url}/api", world.http, deadline=0.6)
+    world.gateway = WaSender(f"{world.url}/api", world.http, deadline=1.0 if code == "timeout" else 20.0)
     await world.lever("POST", "/faults", {"endpoint": "send-message", "next": 1} | fault)
     outcome = await world.gateway.send_text(info.api_key, PHONE, "Hello")
     assert (type(outcome), outcome.code) == (kind, code)

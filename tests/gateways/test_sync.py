@@ -112,7 +112,7 @@ async def test_a_forked_child_starts_its_own_and_leaves_the_parents_alone(server
         [sys.executable, "-c", FORK, server.url],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert (done.stdout, done.stderr, done.returncode) == ("both fine\n", "", 0)

@@ -19,9 +19,9 @@ async def test_silence_ends_at_the_deadline(server: RawServer, http):
 
     server.behave = behave
     started = time.monotonic()
-    outcome = await WaSender(server.url, http, deadline=0.3).send_text(KEY, PHONE, "Hello")
+    outcome = await WaSender(server.url, http, deadline=1.0).send_text(KEY, PHONE, "Hello")
     assert (type(outcome), outcome.code) == (MaybeSent, "timeout")
-    assert 0.25 < time.monotonic() - started < 5
+    assert 0.9 < time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("drip", [answer(200, ACCEPTED), b"HTTP/1.1 100 Continue\r\n\r\n" * 1000])
@@ -35,9 +35,9 @@ async def test_a_dripping_server_is_bounded_by_the_total_deadline(server: RawSer
 
     server.behave = behave
     started = time.monotonic()
-    outcome = await WaSender(server.url, http, deadline=0.4).send_text(KEY, PHONE, "Hello")
+    outcome = await WaSender(server.url, http, deadline=1.0).send_text(KEY, PHONE, "Hello")
     assert (type(outcome), outcome.code) == (MaybeSent, "timeout")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 async def test_long_limits_are_not_rounded_up():
@@ -125,7 +125,7 @@ async def test_late_before_anything_opens_no_connection(server: RawServer, gatew
 
 
 async def test_in_time(server: RawServer, gateway: WaSender):
-    assert type(await gateway.send_text(KEY, PHONE, "Hello", send_before=boot_clock() + 5)) is Accepted
+    assert type(await gateway.send_text(KEY, PHONE, "Hello", send_before=boot_clock() + 30)) is Accepted
 
 
 async def test_late_after_connecting_writes_no_byte(server: RawServer, gateway: WaSender, monkeypatch):
@@ -188,7 +188,7 @@ async def test_an_answer_nobody_asked_for_is_never_taken(server: RawServer, gate
         assert (await gateway.send_text(KEY, PHONE, "one")).msg_id == 12345678
         (waiting,) = http.connector._conns.values()
         go.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not waiting[0][0]._buffer:  # until the ghost lies there
                 await asyncio.sleep(0)
         outcome = await gateway.send_text(KEY, PHONE, "two")

@@ -140,6 +140,9 @@ def test_compose_file_and_dockerfile_agree_with_what_there_is() -> None:
     for name in services["web"]["environment"]:
         assert f"`{name}`" in documented, name
     assert services["web"]["environment"]["TRUSTED_PROXY"] == services["proxy"]["networks"]["inside"]["ipv4_address"]
+    # On a second network in common, its requests might come from an address that is not trusted.
+    assert set(services["web"]["networks"]) & set(services["proxy"]["networks"]) == {"inside"}
+    assert {one for service in services.values() for one in service.get("networks", [])} == set(found["networks"])
     assert "worker" not in [name for name, one in services.items() if "ports" in one]
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     assert "USER phonebank" in dockerfile and "HEALTHCHECK" in dockerfile and "--require-hashes" in dockerfile

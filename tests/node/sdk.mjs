@@ -9,7 +9,7 @@ const base = `${url}/api`;
 const to = "+14155550101";
 
 async function until(what, condition) {
-  const deadline = Date.now() + 5000;
+  const deadline = Date.now() + 30000;
   for (;;) {
     const value = await condition();
     if (value) return value;

@@ -27,7 +27,7 @@ ANNA = "+14155550101"
 BEN = "+14155550102"
 
 
-async def until(condition: Callable[[], Any], seconds: float = 5.0) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Waits for a condition (plain or awaitable) to come true and answers its value."""
     deadline = time.monotonic() + seconds
     while True:

@@ -17,7 +17,7 @@ async def accepted(desk: Desk) -> int:
     return (await desk.ledger())["accepted"]
 
 
-async def raw(desk: Desk, session: dict, seconds: float = 0.3) -> bytes:
+async def raw(desk: Desk, session: dict, seconds: float = 10.0) -> bytes:
     """What comes back on the wire within the time, or ConnectionResetError."""
     reader, writer = await asyncio.open_connection("127.0.0.1", desk.server.port)
     body = json.dumps({"to": ANNA, "text": "Hello"}).encode()
@@ -63,13 +63,13 @@ async def test_reset_at_headers(desk: Desk):
 async def test_silence(desk: Desk, accept: bool):
     session = await desk.linked()
     await desk.fault("silence", accept=accept)
-    assert await raw(desk, session) == b""
+    assert await raw(desk, session, seconds=1.0) == b""
     assert await accepted(desk) == (1 if accept else 0)
 
 
 async def test_late_acceptance(desk: Desk):
     session = await desk.linked()
-    await desk.fault("late", seconds=0.3)
+    await desk.fault("late", seconds=2.0)
     assert await raw(desk, session, seconds=0.1) == b""
     assert await accepted(desk) == 0
 
@@ -116,9 +116,9 @@ async def test_cut_answer(desk: Desk):
 
 async def test_dripped_answer(desk: Desk):
     session = await desk.linked()
-    await desk.fault("drip", seconds=0.05)
-    found = await raw(desk, session, seconds=0.4)
-    assert 2 <= len(found) <= 9 and b"HTTP/1.1 200".startswith(found)
+    await desk.fault("drip", seconds=0.1)
+    found = await raw(desk, session, seconds=1.0)
+    assert 2 <= len(found) <= 11 and b"HTTP/1.1 200".startswith(found)
     assert await accepted(desk) == 1
 
 
@@ -136,12 +136,13 @@ async def test_dripped_answer(desk: Desk):
 async def test_429_with_each_hint(desk: Desk, hint: str, body: set, header: str | None):
     session = await desk.linked()
     await desk.fault("429", hint=hint, retry_after=7)
+    before = time.time()
     answer = await desk.send(session)
     assert answer.status == 429 and set(answer.body) == {"message"} | body
     for name in ("Retry-After", "X-RateLimit-Reset"):
         assert (name in answer.headers) == (name == header)
     if hint == "epoch":
-        assert 5 <= int(answer.headers["X-RateLimit-Reset"]) - time.time() <= 8
+        assert before + 6 <= int(answer.headers["X-RateLimit-Reset"]) <= time.time() + 8
     elif hint == "bad":
         assert not answer.headers["X-RateLimit-Reset"].isdigit()
     elif header:

@@ -21,7 +21,7 @@ async def talk(desk: Desk, *pieces: bytes, end: bytes | None = None) -> bytes:
             await writer.drain()
             await asyncio.sleep(0.005)  # so that pieces arrive as pieces
         found = b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while end is None or end not in found:
                 chunk = await reader.read(65536)
                 if not chunk:

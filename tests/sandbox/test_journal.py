@@ -53,7 +53,7 @@ async def test_everything_comes_back(start, tmp_path: Path):
 
 
 async def test_what_was_under_way_goes_on(start, subscriber, tmp_path: Path):
-    slow = {"sent_after": 0.3, "delivered_after": 0.4, "read_after": 0.5}
+    slow = {"sent_after": 1.5, "delivered_after": 2.0, "read_after": 2.5}
     before = await start(journal=tmp_path / "journal", knobs=slow)
     session = await before.linked(**subscriber.settings("messages.update"))
     await before.send(session)

@@ -26,7 +26,7 @@ async def test_window_passes_its_limit_and_no_more(desk: Desk):
 
 
 async def test_window_ends(desk: Desk):
-    await desk.turn(rate_limit=1, rate_window=0.3)
+    await desk.turn(rate_limit=1, rate_window=1)
     session = await desk.linked()
     assert (await desk.send(session)).status == 200
     refused = await desk.send(session)
@@ -84,8 +84,9 @@ async def test_account_rate(desk: Desk):
 
 @pytest.mark.parametrize(("cap", "refused"), [(2, 3), (0, 0)])
 async def test_requests_at_the_same_time(start: Callable[..., Awaitable[Desk]], cap: int, refused: int):
-    desk = await start(knobs={"latency": 0.3, "concurrency": cap})
+    desk = await start(knobs={"concurrency": cap})
     session = await desk.linked()
+    await desk.turn(latency=1)
     answers = await asyncio.gather(*(desk.send(session) for _ in range(5)))
     too_many = [answer for answer in answers if answer.status == 429]
     assert len(too_many) == refused and all(answer.body["retry_after"] == 1 for answer in too_many)

@@ -120,7 +120,7 @@ async def test_linking_by_scan(desk: Desk):
 
 
 async def test_qr_turns_and_gives_up(desk: Desk):
-    await desk.turn(qr_seconds=0.02, qr_limit=4)
+    await desk.turn(qr_seconds=0.3, qr_limit=4)
     session = await desk.create()
     path = f"{PATH}/{session['id']}"
     first = (await desk.account("POST", path + "/connect")).body["data"]["qrCode"]

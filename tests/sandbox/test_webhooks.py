@@ -25,6 +25,7 @@ async def test_linking(desk: Desk, subscriber: Subscriber):
 
 async def test_a_message(desk: Desk, subscriber: Subscriber):
     session = await desk.linked(**subscriber.settings("messages.update", "message.sent", "messages.upsert"))
+    await desk.turn(delivered_after=0.3, read_after=0.6)  # posts that are under way together keep no order
     message_id = (await desk.send(session)).body["data"]["msgId"]
     await until(lambda: len(subscriber.of("messages.update")) == 3)
     assert subscriber.statuses() == [2, 3, 4]
@@ -126,7 +127,7 @@ async def test_reordered(desk: Desk, subscriber: Subscriber):
     await desk.turn(webhook_reorder=0.5)
     for number in range(6):
         await desk.send(session, text=f"Number {number}")
-    await until(lambda: len(subscriber.events) == 18, 8)
+    await until(lambda: len(subscriber.events) == 18)
     by_message: dict[int, list[int]] = {}
     for data in subscriber.of("messages.update"):
         by_message.setdefault(data["msgId"], []).append(data["status"])
@@ -168,7 +169,7 @@ async def test_retries(desk: Desk, subscriber: Subscriber):
     await until(lambda: len(subscriber.events) == 1)
     await desk.turn(webhook_retries=3, webhook_retry_after=0.02)
     await desk.admin("POST", path, {"from": ANNA})
-    await until(lambda: len(subscriber.events) == 3)
+    await until(lambda: len(subscriber.events) >= 3)
     subscriber.status = 200
 
     async def settled() -> bool:

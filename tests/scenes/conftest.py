@@ -168,10 +168,12 @@ test_database.__test__ = False  # type: ignore[attr-defined]
 def scene(transactional_db: None, request: pytest.FixtureRequest) -> Iterator[Scene]:
     """A scene; parametrise with a dict of environment variables to change it."""
     restore()
+    before = settings.LOCAL_URL
     made = Scene(getattr(request, "param", {}))
     try:
         yield made
     finally:
+        settings.LOCAL_URL = before
         for name in ("send", "work"):
             if (child := made.group.children.get(name)) and child.poll() is None:
                 child.send_signal(signal.SIGCONT)

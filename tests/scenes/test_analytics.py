@@ -35,7 +35,7 @@ def test_analytics_equal_a_recount_from_the_ledger(scene: Scene) -> None:
     scene.until("40 sent", lambda: scene.sent(campaign) >= 40)
     scene.kill("send")
     scene.start("send")
-    stopper = Message.objects.filter(campaign=campaign, rank__gte=2).first()
+    stopper = scene.until("a report", Message.objects.filter(campaign=campaign, rank__gte=2).first)
     wrote = WaSenderSession.objects.get(pk=stopper.session_id)
     scene.sandbox.call("POST", f"/sandbox/sessions/{wrote.wasender_id}/stop", {"from": stopper.phone})
     scene.completed(campaign, 150)

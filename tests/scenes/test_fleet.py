@@ -30,15 +30,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 FLEET = int(os.environ.get("FLEET", "10"))
 RATE = 60  # calls a minute that the gateway takes for one account (contract 5)
-SMTP = free_port()
-ENV = {"EMAIL_URL": f"smtp://127.0.0.1:{SMTP}", "ALERT_ALLOW_PRIVATE": "1", "LOG_LEVEL": "WARNING"}
+ENV = {"ALERT_ALLOW_PRIVATE": "1", "LOG_LEVEL": "WARNING"}
 
 
 @pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
-    box = Mailbox()
-    controller = Controller(box, hostname="127.0.0.1", port=SMTP)
+    """Its address is in ENV: to be asked for before the scene."""
+    box, port = Mailbox(), free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
     controller.start()
+    ENV["EMAIL_URL"] = f"smtp://127.0.0.1:{port}"
     yield box
     controller.stop()
 
@@ -90,14 +91,14 @@ def said(scene: Scene, one: WaSenderSession, secret: str, status: str, at: float
         {"Content-Type": "application/json", "X-Webhook-Signature": secret},
     )  # fmt: skip
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
 
 
 @pytest.mark.parametrize("scene", [ENV], indirect=True, ids=[""])
-def test_a_fleet_drops_and_comes_back(scene: Scene, mailbox: Mailbox, hook: Hook, settings: Any) -> None:
+def test_a_fleet_drops_and_comes_back(mailbox: Mailbox, scene: Scene, hook: Hook, settings: Any) -> None:
     settings.ALERT_ALLOW_PRIVATE = True
     rows = fleet(scene)
     channel = channels.add(actor=scene.user, kind="webhook", name="Ours", address=hook.url)
@@ -163,7 +164,7 @@ def a_scan_by_a_link(scene: Scene, one: WaSenderSession, mailbox: Mailbox) -> No
     link = re.search(r"/link/\S+/", letter.get_content().replace("=\n", ""))
     assert link and "needs a scan" in letter["Subject"]
     url = scene.web + link.group()
-    with urllib.request.urlopen(urllib.request.Request(url, b""), timeout=20) as page:
+    with urllib.request.urlopen(urllib.request.Request(url, b""), timeout=60) as page:
         assert "Scan this code" in page.read().decode()
         watch = page.url
     scene.sandbox.scan(one.wasender_id or 0)

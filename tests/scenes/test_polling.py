@@ -31,8 +31,12 @@ def test_without_webhooks_statuses_come_by_polling(scene: Scene) -> None:
 
     def told() -> bool:
         send = WorkerReport.objects.get(kind="send")
-        return send.items == sum(send.outcomes.values()) and send.outcomes["accepted"] >= 55
+        return send.items == sum(send.outcomes.values()) and send.outcomes.get("accepted", 0) >= 55
 
     scene.until("the report to hold every outcome", told, 30)
-    now = metrics.figures()
-    assert {one.kind for one in now.live} == {"send", "work"} and now.idle_shards == []
+
+    def all_live() -> bool:
+        now = metrics.figures()
+        return {one.kind for one in now.live} == {"send", "work"} and now.idle_shards == []
+
+    scene.until("both workers to be live", all_live)

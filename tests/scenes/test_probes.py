@@ -14,6 +14,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_two_sessions_write_to_each_other(scene: Scene) -> None:
     one, two = scene.link(2)
     scene.sandbox.call("PATCH", "/sandbox/knobs", {"read_fraction": 0})
+    unknown = WaSenderSession.objects.filter(linked_number="")
+    scene.until("the numbers to be known", lambda: not unknown.exists())
     probes.switch(actor=scene.user, wa_session=one, partner=two)
     scene.until("a good one", lambda: Probe.objects.filter(outcome="good").exists())
     ProbePair.objects.update(next_at="2020-01-01T00:00Z")

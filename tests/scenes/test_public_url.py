@@ -50,7 +50,7 @@ class Proxy:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 headers = dict(self.headers) | {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
-                there = http.client.HTTPConnection("127.0.0.1", web_port, timeout=20)
+                there = http.client.HTTPConnection("127.0.0.1", web_port, timeout=60)
                 there.request("POST", self.path, body, headers)
                 answer = there.getresponse()
                 content = answer.read()
@@ -145,7 +145,7 @@ def test_campaigns_wait_for_the_first_event(proxy: Proxy, scene: Scene, settings
 
 
 def answers(port: int) -> bool:
-    there = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    there = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         there.request("GET", "/")
         return there.getresponse().status > 0

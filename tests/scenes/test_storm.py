@@ -7,7 +7,7 @@ import time
 import pytest
 from django.test import Client
 
-from phonebank.whatsappapi.models import Alert, WaSenderSession
+from phonebank.whatsappapi.models import Alert, Attempt, WaSenderSession
 
 from .conftest import Scene
 
@@ -23,6 +23,7 @@ def test_a_storm_of_refusals_ends_in_a_rest(scene: Scene) -> None:
     scene.until("a rest", lambda: WaSenderSession.objects.get(pk=one.pk).strikes >= 6)
     one.refresh_from_db()
     assert one.paused_until and one.paused_until.timestamp() - time.time() > 500
+    scene.until("nothing under way", lambda: not Attempt.objects.filter(finished_at=None).exists())
     refused = scene.sandbox.call("GET", "/sandbox/stats")["429"]
     assert refused < 5 * (time.time() - began), "as many as ten a second were allowed before"
     assert refused <= 20

@@ -44,7 +44,7 @@ class Server:
 
     def raw(self, text: bytes) -> tuple[int, dict[str, str], bytes]:
         """Status (0: closed without one), headers in lower case, body."""
-        with socket.create_connection(("127.0.0.1", self.port), 20) as client:
+        with socket.create_connection(("127.0.0.1", self.port), 60) as client:
             answer = b""
             with contextlib.suppress(OSError):  # refused and closed before we were done; the answer is there to read
                 client.sendall(text)

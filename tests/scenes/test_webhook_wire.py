@@ -33,7 +33,7 @@ def post(scene: Scene, one: WaSenderSession, framing: str, payload: bytes) -> by
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"X-Webhook-Signature: {one.webhook_secret}\r\n{framing}\r\nConnection: close\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", scene.web_port), 20) as client:
+    with socket.create_connection(("127.0.0.1", scene.web_port), 60) as client:
         client.sendall(head.encode() + payload)
         answer = b""
         while part := client.recv(65536):

@@ -28,7 +28,7 @@ class Sandbox:
         self.url, self.token = self._server.url, self._server.token
 
     def _run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
 
     def pull(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Pulls a lever under /sandbox and returns what it says."""
@@ -36,11 +36,18 @@ class Sandbox:
         request = urllib.request.Request(
             f"{self.url}/sandbox{path}", data, {"Content-Type": "application/json"}, method=method
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
 
     def fault(self, kind: str, endpoint: str, **more: Any) -> None:
         self.pull("POST", "/faults", {"kind": kind, "endpoint": endpoint, **more})
+
+    def send(self, key: str, to: str, text: str = "Hi") -> None:
+        """Sends over the session with this key, as another installation would."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        body = json.dumps({"to": to, "text": text}).encode()
+        request = urllib.request.Request(f"{self.url}/api/send-message", body, headers)
+        urllib.request.urlopen(request, timeout=60).close()
 
     def sessions(self) -> list[dict[str, Any]]:
         return self.pull("GET", "/sessions")
@@ -53,11 +60,11 @@ class Sandbox:
     def close(self) -> None:
         self._run(self._server.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(60)
         self._loop.close()
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """The first true value of `condition`, asked again and again."""
     tick, asked = threading.Event(), 0.0
     while not (value := condition()):

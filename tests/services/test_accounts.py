@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import Count
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -47,6 +48,7 @@ from phonebank.whatsappapi.services import (
     approval_queue,
     campaigns,
     consent,
+    decisions,
     drafts,
     runs,
     sessions,
@@ -278,6 +280,43 @@ def test_what_others_sent_over_the_numbers_stays_theirs(leaver: User, account: G
     assert sorted(theirs.messages.values_list("session", "state")) == [
         (None, "accepted"), (None, "accepted"), (None, "failed"),
     ]  # fmt: skip
+
+
+def test_who_waits_for_a_vanishing_session_goes_to_another(leaver: User, account: GatewayAccount, user: User) -> None:
+    """A paused campaign over a lent session and one's own: nobody fails, and nobody stays unclear for ever."""
+    lent = make_session(account, "k" * 64, "s" * 40, user=leaver)
+    own = make_session(account, "m" * 64, "t" * 40, user=user)
+    WaSenderSession.objects.filter(pk=own.pk).update(status="disconnected", daily_limit=0)
+    theirs = Campaign.objects.create(user=user, name="Borrowed", body="Hi", state="paused")
+    for place, one in enumerate((lent, own)):
+        theirs.lanes.create(session=one, position=place)
+    for n, state in enumerate(("unknown", "queued", "queued")):
+        Message.objects.create(user=user, campaign=theirs, session=lent, phone=PHONES[n], state=state, position=n + 1)
+    theirs.counts.create(session=lent, state="unknown", n=1)
+    theirs.counts.create(session=lent, state="queued", n=2)
+
+    def counted() -> list[Any]:
+        rows = theirs.counts.exclude(n=0).order_by("state").values_list("session", "state", "n")
+        assert set(rows) == set(theirs.messages.values_list("session", "state").annotate(n=Count("pk")).order_by())
+        return list(rows)
+
+    account_deletion.begin(actor=leaver, user=leaver)
+    while not run(leaver):
+        pass
+    assert counted() == [(own.pk, "queued", 2), (None, "uncertain", 1)]
+    moved = theirs.messages.filter(session=own).order_by("position")
+    assert [(one.position, one.why) for one in moved] == [(1, "Moved: Desk 1 was deleted"), (2, moved[1].why)]
+    assert decisions.send_again(actor=user, campaign=theirs) == 1
+    assert counted() == [(own.pk, "queued", 3)]
+
+
+def test_what_nobody_can_send_again_says_so(account: GatewayAccount, user: User) -> None:
+    theirs = Campaign.objects.create(user=user, name="Borrowed", body="Hi", state="completed")
+    theirs.messages.create(user=user, phone=PHONES[0], state="uncertain")
+    theirs.counts.create(session=None, state="uncertain", n=1)
+    with pytest.raises(ServiceError, match="no other carries"):
+        decisions.send_again(actor=user, campaign=theirs)
+    assert decisions.assume_sent(actor=user, campaign=theirs) == 1
 
 
 def test_many_contacts_go_by_an_index_that_goes_too(leaver: User, monkeypatch: pytest.MonkeyPatch) -> None:

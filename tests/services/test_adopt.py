@@ -40,7 +40,7 @@ def theirs(sandbox: Sandbox, n: int = 1, **fields: Any) -> int:
     headers = {"Authorization": f"Bearer {sandbox.token}", "Content-Type": "application/json"}
     body = json.dumps(about | OLD | fields).encode()
     request = urllib.request.Request(f"{sandbox.url}/api/whatsapp-sessions", body, headers, method="POST")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.loads(answer.read())["data"]["id"]
 
 

@@ -49,14 +49,13 @@ class Hook:
     def __init__(self) -> None:
         self.answers: list[int] = []
         self.taken: list[tuple[dict[str, str], bytes]] = []
-        self.port = 0
+        self.port = free_port()  # nobody takes it while this is closed
         self.open()
         self.url = f"http://127.0.0.1:{self.port}/hook"
 
     def open(self) -> None:
         """At the same port as before."""
         self._socket = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._socket.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -104,7 +103,7 @@ def hook(settings: Any) -> Iterator[Hook]:
 @pytest.fixture
 def mailbox(settings: Any) -> Iterator[Mailbox]:
     box = Mailbox()
-    controller = Controller(box, hostname="127.0.0.1", port=free_port())
+    controller = Controller(box, hostname="127.0.0.1", port=free_port(), ready_timeout=60)
     controller.start()
     settings.EMAIL_URL = "smtp://"
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"

@@ -143,9 +143,9 @@ def test_a_deletion_that_was_done_is_not_reported_as_failed(user: User, three: l
 def test_a_gateway_that_asks_to_slow_down_is_waited_for(
     user: User, three: list[WaSenderSession], sandbox: Sandbox
 ) -> None:  # fmt: skip
-    sandbox.fault("429", "disconnect", next=1, retry_after=7)
+    sandbox.fault("429", "disconnect", next=1, retry_after=70)
     action = start(user, "disconnect", three[:2])
-    assert 6 <= run(user) <= 8
+    assert 69 <= run(user) <= 71
     action.refresh_from_db()
     assert (action.done, action.failed) == (0, 0)
     assert action.note == "The gateway asked us to slow down."

@@ -34,7 +34,7 @@ def test_of_two_saves_at_once_one_wins_and_the_other_is_told(user: User) -> None
     ready, told = threading.Barrier(4), []
 
     def save(n: int) -> None:
-        ready.wait(10)
+        ready.wait(60)
         try:
             drafts.save(actor=user, campaign=draft, changes={"body": f"Text {n}"}, version=0)
             told.append("saved")
@@ -47,7 +47,7 @@ def test_of_two_saves_at_once_one_wins_and_the_other_is_told(user: User) -> None
     for one in threads:
         one.start()
     for one in threads:
-        one.join(30)
+        one.join(60)
     assert sorted(told) == ["changed", "changed", "changed", "saved"]
     assert Campaign.objects.get().version == 1
     assert Event.objects.filter(verb="campaign.saved").count() == 1

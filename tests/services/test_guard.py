@@ -82,6 +82,15 @@ def test_the_mark_of_a_restore_is_read_in_any_releases_schema() -> None:
     assert not guard.look(), "the mark is read once"
 
 
+def test_a_backup_of_a_held_copy_knows_no_more_than_that_copy_did() -> None:
+    at = timezone.now().replace(microsecond=0)
+    Installation.objects.update(held_at=at, known_until=at - timedelta(days=2))
+    with connection.cursor() as cursor:
+        cursor.execute(guard.hold_sql(at))
+    assert row().known_until == at - timedelta(days=2)
+    assert guard.look() and row().known_until == at - timedelta(days=2)
+
+
 def test_no_call_passes_the_gate(sandbox: Sandbox, user: User) -> None:
     account = ensure_sandbox_account(owner=user, url=sandbox.url, token=sandbox.token)
     made = sessions.create_session(actor=user, account=account, phone_number="+12125550100")

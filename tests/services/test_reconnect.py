@@ -65,7 +65,8 @@ def attempts(row: WaSenderSession) -> list[str]:
     return list(row.events.filter(kind="reconnect").order_by("pk").values_list("reason", flat=True))
 
 
-def test_a_dropped_session_comes_back(row: WaSenderSession, sandbox: Sandbox) -> None:
+def test_a_dropped_session_comes_back(row: WaSenderSession, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "FIRST", 1e6)  # by chance it would be due at once
     drop(row, sandbox)
     assert status(row) == "disconnected"
     assert reconnect.bring_back() == 0  # not in the very same moment
@@ -216,7 +217,11 @@ def test_links_end(row: WaSenderSession, user: User, sandbox: Sandbox) -> None:
     assert links.find(token) is None
 
 
-def test_a_link_is_not_asked_too_often(row: WaSenderSession, user: User, sandbox: Sandbox) -> None:
+def test_a_link_is_not_asked_too_often(
+    row: WaSenderSession, user: User, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VIEW_GAP", "VIEW_BURST", "START_GAP", "START_BURST"):  # as many, however slow the machine
+        monkeypatch.setattr(links, name, 100 * getattr(links, name))
     drop(row, sandbox, "logout")
     found = links.find(links.make(actor=user, wa_session=row))
     assert found and sum(links.may_view(found) for _ in range(100)) <= 65

@@ -61,7 +61,7 @@ def test_the_score_follows_the_evidence_and_is_kept(linked: WaSenderSession) -> 
     [
         ({"last_active_at": None, "status_since": timezone.now() - timedelta(hours=2)}, 80),
         ({"strikes": 2}, 85),
-        ({"strikes": 6, "paused_until": timezone.now() + timedelta(hours=1)}, 70),
+        ({"strikes": 6, "paused_until": timezone.now() + timedelta(days=9)}, 70),
         ({"daily_limit": 10, "messages_sent_today": 10}, 90),
         ({"daily_limit": 10, "messages_sent_today": 9}, 95),
         ({"rejected_key_version": 1}, 0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -104,7 +103,7 @@ def test_strangers_find_nothing(desk: Desk, other: Desk) -> None:
         assert desk.client.get(f"/whatsappapi/{path}").status_code == 404
     for path in PAGES:
         page = desk.client.get(f"/whatsappapi/{path}").text
-        assert "Till" not in page and "charlie" not in page and "Secret" not in page
+        assert "Till lost" not in page and "charlie" not in page and "Secret" not in page
     # A rule takes nothing of theirs, written into the form or not.
     form = {"name": "R", "kinds": ["lost"], "delay": "60", "cool_down": "15"}
     for more in ({"scope": f"s:{session.public_id}"}, {"channels": [channel.public_id]}):
@@ -205,7 +204,7 @@ def test_from_the_button_to_green(desk: Desk, sandbox: Sandbox, dropped: WaSende
     path = "/link/" + made.text.split("/link/", 1)[1].split("/", 1)[0] + "/"
     phone = Client(enforce_csrf_checks=True)
     first = phone.get(path)
-    assert "Show the code" in first.text and "qr" not in first.text.split("<body>")[1].replace("qrcode", "")
+    assert "Show the code" in first.text and 'class="qr' not in first.text
     assert sandbox.sessions()[0]["status"] == "logged_out"  # looking, as a preview does, starts nothing
     started = phone.post(path)
     assert started.status_code == 302
@@ -228,7 +227,9 @@ def test_from_the_button_to_green(desk: Desk, sandbox: Sandbox, dropped: WaSende
     assert phone.get(path).text == phone.get("/link/nonsense/").text
 
 
-def test_links_that_are_over_say_all_the_same(desk: Desk, make_desk: Callable[[str], Desk]) -> None:
+def test_links_that_are_over_say_all_the_same(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VIEW_GAP", "VIEW_BURST"):  # as many views, however slow the machine
+        monkeypatch.setattr(links, name, 100 * getattr(links, name))
     row = desk.session("Anna", "logged_out")
     token = links.make(actor=desk.user, wa_session=row)
     anybody = Client()

@@ -24,14 +24,14 @@ def names(desk: Desk, url: str) -> list[str]:
 @pytest.fixture
 def many(desk: Desk) -> dict[str, WaSenderSession]:
     """One session of each sort."""
-    today = local_today()
+    today = {"usage_date": local_today(), "usage_opened_at": timezone.now()}  # holds past midnight
     group = SessionGroup.objects.create(user=desk.user, name="Madrid", colour="blue")
     rows = {
-        "Anna": desk.session("Anna", is_default=True, messages_sent_today=10, usage_date=today, daily_limit=100),
-        "bert": desk.session("bert", messages_sent_today=90, usage_date=today, daily_limit=100),
+        "Anna": desk.session("Anna", is_default=True, messages_sent_today=10, daily_limit=100, **today),
+        "bert": desk.session("bert", messages_sent_today=90, daily_limit=100, **today),
         "Cleo": desk.session("Cleo", status="need_scan", phone_number="+16465550123"),
         "Dora": desk.session("Dora", status="disconnected", linked_number="+13125550144"),
-        "Emil": desk.session("Emil", status="logged_out", messages_sent_today=50, usage_date=today),
+        "Emil": desk.session("Emil", status="logged_out", messages_sent_today=50, **today),
         "Fred": desk.session("Fred", rejected_key_version=1),
         "قسم": desk.session("قسم", status="unknown"),
     }

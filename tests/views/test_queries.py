@@ -80,7 +80,7 @@ def test_a_thousand_sessions_ask_as_much_as_ten(desk: Desk, make_desk: Callable[
     small, big = (f"sessions/bulk/{one.public_id}/" for one in (first, last))
     assert queries(desk, small) == queries(large, big)
     for path in SESSION_LISTS:
-        assert busy(large, path) < 0.5, path
+        assert busy(large, path) < 2.5, path
 
 
 def busy(desk: Desk, path: str) -> float:

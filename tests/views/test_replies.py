@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
 
 from phonebank.audit.models import Event
 from phonebank.whatsappapi.models import (
@@ -16,6 +18,7 @@ from phonebank.whatsappapi.models import (
     Conversation,
     InboundMessage,
     Message,
+    SessionShare,
     Suppression,
     WaSenderSession,
 )
@@ -227,3 +230,77 @@ def test_an_erased_person_is_in_no_conversation(desk: Desk) -> None:
     assert erasure.finish(person.pk)
     assert list(Conversation.objects.all()) == [stays]
     assert list(InboundMessage.objects.values_list("text", flat=True)) == ["Mine stay"]
+
+
+# --- over a session that is lent --------------------------------------------------------------------------------------
+
+
+def lent(desk: Desk, to: Desk) -> WaSenderSession:
+    row = desk.session("Shop")
+    SessionShare.objects.create(
+        session=row, email=to.user.email, user=to.user, role="operator", accepted_at=timezone.now()
+    )
+    return row
+
+
+def tried(row: WaSenderSession, by: Desk, minute: int = 0, **fields: object) -> None:
+    """An attempt of somebody the session is lent to."""
+    message = sent(row, minute=minute)
+    Message.objects.filter(pk=message.pk).update(user=by.user)
+    Attempt.objects.filter(message=message).update(**fields)
+
+
+def arrived(row: WaSenderSession, text: str, minute: int) -> Conversation:
+    """As `write`, at the moment it was written."""
+    conversation = write(row, text, minute)
+    InboundMessage.objects.filter(text=text).update(received_at=NOON + timedelta(minutes=minute))
+    return conversation
+
+
+@pytest.mark.parametrize(
+    ("fields", "reached"),
+    [
+        ({"outcome": "accepted"}, True),
+        ({"outcome": "unknown", "msg_id": 7}, True),  # a report said that it left
+        ({"outcome": "unknown"}, False),
+        ({"outcome": "not_sent"}, False),
+        ({"outcome": "rejected"}, False),
+        ({"outcome": "rejected", "msg_id": 7}, False),  # the gateway's log: it failed there
+    ],
+)
+def test_an_operator_reads_answers_to_what_reached_them(
+    fields: dict[str, object], reached: bool, desk: Desk, other: Desk
+) -> None:
+    row = lent(desk, other)
+    tried(row, other, **fields)
+    conversation = arrived(row, "My answer", 1)
+    assert (other.client.get(f"/whatsappapi/replies/{conversation.public_id}/").status_code == 200) == reached
+    assert [one for one, _ in other.client.get("/whatsappapi/replies/").context["rows"]] == [conversation] * reached
+
+
+def test_what_was_written_before_anything_reached_them_stays_the_owners(desk: Desk, other: Desk) -> None:
+    row = lent(desk, other)
+    tried(row, other, 0, outcome="rejected")
+    arrived(row, "To the owner", 1)
+    tried(row, other, 2)
+    conversation = arrived(row, "To the operator", 3)
+    thread = other.client.get(f"/whatsappapi/replies/{conversation.public_id}/").context["thread"]
+    assert [one.text for one in thread.entries if not one.is_ours] == ["To the operator"]
+
+
+@pytest.mark.parametrize("reason", ["review", "stop"])
+def test_the_owners_opt_out_tells_an_operator_no_words_and_leads_nowhere(reason: str, desk: Desk, other: Desk) -> None:
+    row = lent(desk, other)
+    tried(row, other)
+    arrived(row, "Who gave you my number?", 1)
+    conversation = arrived(row, "STOP", 2)
+    Suppression.objects.create(user=desk.user, phone=ANA, reason=reason, words="Said to another number")
+    url, opt_outs = f"/whatsappapi/replies/{conversation.public_id}/", reverse("whatsappapi:suppressions")
+    owners, theirs = desk.client.get(url).text, other.client.get(url).text
+    assert opt_outs in owners and ("Said to another number" in owners) == (reason == "review")
+    assert "This person may not be written to over this session" in theirs
+    assert opt_outs not in theirs and "Said to another number" not in theirs and "you decide" not in theirs
+    Suppression.objects.create(user=other.user, phone=ANA, reason=reason, words="Said to the operator")
+    theirs = other.client.get(url).text
+    assert opt_outs in theirs and "may not be written to over" not in theirs  # their own row is there
+    assert ("Said to the operator" in theirs) == (reason == "review") and "Said to another number" not in theirs

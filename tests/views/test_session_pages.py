@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.http import Http404
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -16,9 +17,19 @@ from pytest_django import Settings
 
 from phonebank.audit.models import Event
 from phonebank.sandbox import DEFAULT_TOKEN
-from phonebank.whatsappapi.models import Message, SessionEvent, SessionGroup, WaSenderSession, WebhookEvent
+from phonebank.whatsappapi.models import (
+    GatewayAccount,
+    Message,
+    SessionEvent,
+    SessionGroup,
+    SessionShare,
+    WaSenderSession,
+    WebhookEvent,
+)
+from phonebank.whatsappapi.services.capabilities import role_of
 from phonebank.whatsappapi.services.gateways import ensure_sandbox_account
 from phonebank.whatsappapi.templatetags.phonebank import moment
+from phonebank.whatsappapi.views.access import session_or_404
 from tests.services.conftest import Sandbox
 from tests.views.conftest import Desk, local_today
 
@@ -170,6 +181,57 @@ def test_a_test_over_a_session_that_is_down_says_so(desk: Desk) -> None:
 
 def test_without_a_linked_number_there_is_no_test(desk: Desk) -> None:
     assert 'name="body"' not in desk.client.get(url("session", desk.session(status="need_scan"))).text
+
+
+# --- somebody else's --------------------------------------------------------------------------------------------------
+
+
+def lend(row: WaSenderSession, to: Desk, role: str) -> WaSenderSession:
+    SessionShare.objects.create(session=row, email=to.user.email, user=to.user, role=role, accepted_at=timezone.now())
+    return row
+
+
+def test_the_notice_is_about_the_sessions_own_gateway_account(desk: Desk, other: Desk, settings: Settings) -> None:
+    settings.PUBLIC_URL = ""
+    for one, name in ((desk, "Box of Ana"), (other, "Box of Charlie")):
+        GatewayAccount.objects.filter(pk=one.account.pk).update(is_sandbox=False, name=name)
+    row = lend(desk.session(), other, "operator")
+    owners, theirs = desk.client.get(url("session", row)), other.client.get(url("session", row))
+    for page in (owners, theirs):
+        assert "Replies and STOP cannot reach you" in page.text
+    assert owners.context["deaf"] == ["Box of Ana"] and "What to do" in owners.text
+    assert "Box of" not in theirs.text and "What to do" not in theirs.text
+    GatewayAccount.objects.filter(pk=desk.account.pk).update(is_sandbox=True)
+    assert "cannot reach you" not in other.client.get(url("session", row)).text
+
+
+@pytest.mark.parametrize(("role", "shares", "numbers"), [("viewer", 1, 0), ("operator", 2, 1), ("owner", 1, 1)])
+def test_a_page_asks_once_who_looks_at_it(role: str, shares: int, numbers: int, desk: Desk, other: Desk) -> None:
+    """The second time for a test: which sessions' numbers it may go to."""
+    row = desk.session(linked_number="+12125550101", status="connected")
+    person = desk if role == "owner" else other
+    if role != "owner":
+        lend(row, other, role)
+    for ask in (lambda: person.client.get(url("session", row)), lambda: person.client.post(url("session_test", row))):
+        ask()
+        with CaptureQueriesContext(connection) as queries:
+            status = ask().status_code
+        if status == 403:
+            continue
+        asked = [one["sql"].split(" FROM ", 1) for one in queries if " FROM " in one["sql"]]
+        assert sum("whatsappapi_sessionshare" in rest for _, rest in asked) == shares
+        assert sum("linked_number" in rest for _, rest in asked) == numbers
+
+
+def test_a_role_is_remembered_for_whom_it_was_asked(desk: Desk, other: Desk) -> None:
+    lend(desk.session(), other, "viewer")
+    row = session_or_404(other.user, WaSenderSession.objects.get().public_id, "see")
+    SessionShare.objects.update(ended_at=timezone.now())
+    assert role_of(other.user, row) == "viewer" and role_of(desk.user, row) == "owner"
+    again = WaSenderSession.objects.get()
+    assert role_of(other.user, again) is None
+    with pytest.raises(Http404):
+        session_or_404(other.user, row.public_id, "see")
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
