@@ -9,17 +9,15 @@ from __future__ import annotations
 import logging
 import uuid
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 
-from phonebank.gateways import sync
 from phonebank.gateways.base import LogEntry
-from phonebank.gateways.errors import GatewayError, Throttled
-from phonebank.whatsappapi.dispatch import budget
 from phonebank.whatsappapi.dispatch.counts import Deltas
+from phonebank.whatsappapi.dispatch.message_log import SKEW, digits_of, read_log
 from phonebank.whatsappapi.dispatch.render import body_hash
 from phonebank.whatsappapi.dispatch.sql.reports import HOLES, LOOKED, RESOLVE, TO_LOOK_UP
 from phonebank.whatsappapi.dispatch.statuses import KEYS
@@ -29,8 +27,6 @@ from phonebank.whatsappapi.models import Attempt, WaSenderSession
 log = logging.getLogger(__name__)
 
 GIVE_UP = timedelta(hours=24)
-SKEW = timedelta(seconds=60)  # log times have whole seconds, no zone and another clock than our database
-PAGES = 20  # of 100 entries per session and round
 SETTLE_FLOOR = 120.0  # seconds for the real gateway: what it needs to accept and to log is nowhere written
 MOST_TRIES = 10
 
@@ -110,28 +106,12 @@ def _now() -> datetime:
 
 def _read_log(wa_session: WaSenderSession, back_to: datetime) -> Record | None:
     """The log from now back past `back_to`, or as far as the budget goes; None where it could not be read."""
-    account, number = wa_session.account, wa_session.wasender_id or 0
-    token, since, begun = account.token, None, _now()
-    entries: dict[int, LogEntry] = {}
-    for page in range(1, PAGES + 1):
-        if not budget.may_read_log(account):
-            break
-        try:
-            found = sync.run(
-                account.base_url,
-                lambda gateway, page=page: gateway.message_logs(token, number, page=page, per_page=100),
-            )
-        except GatewayError as error:
-            if isinstance(error, Throttled):
-                budget.close(budget.account_key(account.pk), max(1.0, error.retry_after or 0.0))
-            log.warning("The message log of session %s could not be read: %s", wa_session.pk, error)
-            return None
-        entries |= {entry.id: entry for entry in found.entries}
-        since = min((entry.created_at for entry in found.entries), default=back_to)
-        if page >= found.last_page:
-            since = datetime.min.replace(tzinfo=UTC)
-        if since < back_to:
-            break
+    begun = _now()
+    found = read_log(wa_session, back_to)
+    if found.error is not None:
+        log.warning("The message log of session %s could not be read: %s", wa_session.pk, found.error)
+        return None
+    entries, since = found.entries, found.since
     if since is None:
         return None
     return Record(list(entries.values()), since, _has_holes(wa_session, entries, max(since, back_to), begun))
@@ -167,19 +147,19 @@ def _free(wa_session: WaSenderSession, entries: list[LogEntry]) -> dict[str, lis
     free: dict[str, list[LogEntry]] = {}
     for entry in entries:
         owner = owners.get(entry.id)
-        if owner is not None and entry.to is not None and _digits(owner) != _digits(entry.to):
+        if owner is not None and entry.to is not None and digits_of(owner) != digits_of(entry.to):
             # The gateway gave one id to two people: not for us to take, but no proof of absence either.
-            free.setdefault(_digits(entry.to), []).append(replace(entry, content=""))
+            free.setdefault(digits_of(entry.to), []).append(replace(entry, content=""))
         elif owner is None:
             hidden = entry.to is None or entry.content is None
-            free.setdefault("" if hidden else _digits(entry.to or ""), []).append(entry)
+            free.setdefault("" if hidden else digits_of(entry.to or ""), []).append(entry)
     return free
 
 
 def _verdict(attempt: Attempt, free: dict[str, list[LogEntry]], record: Record) -> Finding | None:
     """Found, proven absent, or nothing. Any entry of this person that nobody owns could be this one: no proof."""
     earliest = attempt.started_at - SKEW
-    theirs = [entry for entry in free.get(_digits(attempt.phone), ()) if entry.created_at >= earliest]
+    theirs = [entry for entry in free.get(digits_of(attempt.phone), ()) if entry.created_at >= earliest]
     same = [entry for entry in theirs if body_hash(entry.content or "") == bytes(attempt.body_hash)]
     if len(same) == 1:
         return _found(attempt, same[0])
@@ -197,10 +177,6 @@ def _found(attempt: Attempt, entry: LogEntry) -> Finding:
         return Finding(attempt.id, attempt.message_id, "failed", reason, msg_id=entry.id)
     rank = 2 if entry.status == "sent" else 0
     return Finding(attempt.id, attempt.message_id, "accepted", "", msg_id=entry.id, rank=rank)
-
-
-def _digits(to: str) -> str:
-    return "".join(c for c in to.split("@")[0] if c.isdigit())
 
 
 def apply(findings: list[Finding]) -> None:

@@ -2,109 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection, transaction
 
 from phonebank.accounts.models import User
-from phonebank.gateways.base import LogEntry
-from phonebank.gateways.errors import GatewayError
 from phonebank.whatsappapi.dispatch import budget
+from phonebank.whatsappapi.dispatch.message_log import SKEW, Reading, digits_of, read_log
 from phonebank.whatsappapi.dispatch.statuses import skip_person
 from phonebank.whatsappapi.models import Attempt, Campaign, WaSenderSession
 from phonebank.whatsappapi.services import guard
 from phonebank.whatsappapi.services.errors import ServiceError
-from phonebank.whatsappapi.services.gateways import client_call
 
 REASON = "Written to after the backup, says the gateway's log"
-SKEW = timedelta(seconds=60)  # the log's times have whole seconds and another clock
-PAGES = 20  # of 100 entries, per session
+PAGES = 500  # of 100 entries, per session
+PATIENCE = 60.0  # seconds that a page may take, within the two minutes of a proxy
+LONG = 3600.0  # the same for the command, at which somebody sits
+DEALING = "still getting its people in line"
 
 
 @dataclass(slots=True)
 class Meanwhile:
-    """What the logs say. `written`: people of each owner; `unread`: sessions whose log does not tell, and why."""
+    """What the logs say. `written`: people, for each user who may have written to them; `unread`: what does not tell
+    (everything), and why; `left_out`: messages that were skipped for it."""
 
     read: int = 0
     written: dict[int, set[str]] = field(default_factory=dict)
     unread: list[tuple[str, str]] = field(default_factory=list)
+    left_out: int = 0
 
     @property
     def people(self) -> int:
-        return sum(len(phones) for phones in self.written.values())
+        return len(set().union(*self.written.values()))
 
 
-def compare() -> Meanwhile:
-    """Reads each session's message log back to the backup. Only reads; takes about a second for a hundred messages."""
+def compare(*, patience: float = PATIENCE) -> Meanwhile:
+    """Reads each session's message log back to the backup. Only reads, and waits for the budget of real accounts.
+
+    Read anew each time: what was kept from an earlier look would not show a copy that still sends.
+    """
     held, found = guard.held(), Meanwhile()
     if held is None or held.known_until is None:
         return found
+    until = time.monotonic() + patience
     rows = WaSenderSession.objects.alive().exclude(wasender_id=None).select_related("account")
     for row in rows.order_by("pk"):
-        try:
-            entries = _entries(row, held.known_until - SKEW)
-        except ServiceError as error:
-            found.unread.append((row.session_name, error.message))
-            continue
-        found.read += 1
-        ours = set(Attempt.objects.filter(session=row, msg_id__in=[one.id for one in entries]).values_list("msg_id"))
-        for entry in entries:
-            if entry.to and entry.status != "failed" and (entry.id,) not in ours:
-                digits = "".join(c for c in entry.to.split("@")[0] if c.isdigit())
-                found.written.setdefault(row.user_id, set()).add(f"+{digits}")
+        phones, why = _written(row, held.known_until - SKEW, until)
+        if why:
+            found.unread.append((row.session_name, why))
+        else:
+            found.read += 1
+        # The log does not say who wrote: the owner, or whoever it was ever lent to. Each has rows of their own.
+        writers = {row.user_id, *row.shares.exclude(user=None).values_list("user_id", flat=True)} if phones else ()
+        for user in writers:
+            found.written.setdefault(user, set()).update(phones)
     return found
 
 
-def leave_out(*, actor: User | None) -> int:
-    """Takes the people whom the logs name out of all that waits for them. Returns how many messages.
+def leave_out(*, actor: User | None, strict: bool = True, patience: float = PATIENCE) -> Meanwhile:
+    """Skips what is queued for the people whom the logs name. Confirms nothing.
 
-    Raises ServiceError where a log does not tell, or somebody is not in line yet; nothing is confirmed then.
+    Raises ServiceError where a log does not tell, or somebody is not in line yet; then nothing is changed. Without
+    `strict` it goes by what the logs do tell, and `unread` names what does not.
     """
-    if Campaign.objects.filter(state=Campaign.State.DEALING).exists():
-        raise ServiceError("A campaign is still getting its people in line. Wait a minute and press again.")
-    found = compare()
-    if found.unread:
+    dealing = list(Campaign.objects.filter(state=Campaign.State.DEALING).values_list("name", flat=True))
+    if strict and dealing:
+        raise ServiceError(f"A campaign is {DEALING}. See that a worker runs, wait a minute and try again.")
+    found = compare(patience=patience)
+    if strict and found.unread:
         names = "; ".join(f"{name}: {why}" for name, why in found.unread[:5])
         raise ServiceError(f"Some logs do not tell, so nothing was changed. {names}", code="unread")
-    left_out = 0
+    found.unread += [(name, DEALING) for name in dealing]
     for user, phones in found.written.items():
         for phone in sorted(phones):
             with transaction.atomic(), connection.cursor() as cursor:
-                left_out += skip_person(cursor, user, phone, REASON)
-    return left_out
+                found.left_out += skip_person(cursor, user, phone, REASON)
+    return found
 
 
-def _entries(row: WaSenderSession, back_to: datetime) -> list[LogEntry]:
+def _written(row: WaSenderSession, back_to: datetime, until: float) -> tuple[set[str], str]:
+    """Whom its log names and this database does not, and why that may not be everybody."""
     if not row.account.token:
-        raise ServiceError("its account has no access token")
+        return set(), "its account has no access token"
     if not row.log_messages:
-        raise ServiceError("message logging is off at WaSender")
-    entries: list[LogEntry] = []
-    for page in _pages(row):
-        entries += page
-        if page and min(one.created_at for one in page) < back_to:
-            break
-    recent = [one for one in entries if one.created_at >= back_to]
-    if any(one.to is None for one in recent):
-        raise ServiceError("its log hides recipients")
-    return recent
+        return set(), "message logging is off at WaSender"
+    with guard.reading():
+        log = read_log(row, back_to, most=PAGES, until=until)
+    sent = {one.id: one for one in log.entries.values() if one.created_at >= back_to and one.status != "failed"}
+    for known in Attempt.objects.filter(session=row, msg_id__in=list(sent)).values_list("msg_id", flat=True):
+        sent.pop(known or 0, None)
+    numbers = {digits_of(one.to or "") for one in sent.values()}
+    why = _shortfall(log) or ("its log hides recipients" if "" in numbers else "")
+    return {f"+{number}" for number in numbers if number}, why
 
 
-def _pages(row: WaSenderSession) -> Iterator[list[LogEntry]]:
-    token, number = row.account.token, row.wasender_id or 0
-    for page in range(1, PAGES + 1):
-        if not budget.may_read_log(row.account):
-            raise ServiceError("the gateway may be asked no more this minute; press again then")
-        try:
-            with guard.reading():
-                got = client_call(
-                    row.account, lambda gateway, page=page: gateway.message_logs(token, number, page=page)
-                )
-        except GatewayError as error:
-            raise ServiceError(error.user_message) from None
-        yield list(got.entries)
-        if page >= got.last_page:
-            return
-    raise ServiceError(f"more than {PAGES * 100} messages since the backup")
+def _shortfall(log: Reading) -> str:
+    if log.error is not None:
+        return log.error.user_message
+    if log.is_whole:
+        return ""
+    if log.pages >= PAGES:
+        return f"more than {PAGES * 100:,} messages since the backup"
+    return (
+        f"not read in time, for the gateway may be asked only every {budget.ACCOUNT_GAP:g} seconds; "
+        f"on the machine, phonebank resume-after-restore waits for it up to an hour"
+    )

@@ -131,6 +131,7 @@ def hold_sql(known_until: datetime) -> str:
     """What a restore runs in its own transaction: it can never be committed without being held.
 
     The mark is for a schema of an earlier release, which has no column for it; `look` then reads it.
+    What is put back may have been a held copy itself: then it knows no more than it did then.
     """
     at = known_until.isoformat()
     return f"""
@@ -138,7 +139,8 @@ COMMENT ON TABLE public.whatsappapi_installation IS '{MARK}{at}';
 DO $$ BEGIN
   IF EXISTS (SELECT FROM information_schema.columns WHERE table_schema = 'public'
              AND table_name = 'whatsappapi_installation' AND column_name = 'held_at') THEN
-    UPDATE public.whatsappapi_installation SET held_at = now(), held_why = '{RESTORED}', known_until = '{at}';
+    UPDATE public.whatsappapi_installation
+    SET held_at = now(), held_why = '{RESTORED}', known_until = least(known_until, '{at}');
   END IF;
 END $$;
 """  # noqa: S608 - a time and words of ours

@@ -9,6 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from phonebank.whatsappapi.services import aftermath, guard
+from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.views.access import act
 
 
@@ -37,12 +38,23 @@ def _check(request: HttpRequest) -> None:
 
 
 def _confirm(request: HttpRequest) -> HttpResponse:
+    if guard.held() is None:
+        messages.info(request, "Nothing was held, so nothing was changed.")
+        return redirect("whatsappapi:restored")
     if request.POST.get("typed", "").strip().upper() != "CONFIRM":
         messages.error(request, "To confirm, type CONFIRM. Nothing was changed.")
         return redirect("whatsappapi:restored")
-    if request.POST.get("leave_out") and not act(request, aftermath.leave_out):
+    done, found = "Sending goes on where the backup left off.", aftermath.Meanwhile()
+    if request.POST.get("leave_out"):
+        try:
+            found = aftermath.leave_out(actor=request.user, strict=not request.POST.get("anyway"))
+        except ServiceError as error:
+            messages.error(request, error.message)
+            return redirect("whatsappapi:restored")
+        done = f"{done} Messages left out, for the gateway's logs name their people: {found.left_out}."
+    if not act(request, guard.confirm, done, pause=bool(request.POST.get("pause"))):
         return redirect("whatsappapi:restored")
-    done = "Sending goes on where the backup left off."
-    if act(request, guard.confirm, done, pause=bool(request.POST.get("pause"))):
-        return redirect("whatsappapi:status")
-    return redirect("whatsappapi:restored")
+    if found.unread:
+        names = "; ".join(f"{name}: {why}" for name, why in found.unread)
+        messages.warning(request, f"Somebody may be written to twice, for this did not tell: {names}")
+    return redirect("whatsappapi:status")
