@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
@@ -19,9 +18,9 @@ class SessionShareQuerySet(models.QuerySet["SessionShare"]):
         """Neither declined nor left nor revoked; its time may be over all the same."""
         return self.filter(ended_at=None)
 
-    def live(self, now: datetime | None = None) -> SessionShareQuerySet:
+    def live(self) -> SessionShareQuerySet:
         """Those that hold at this moment (dispatch/sql/shares.py says the same to the engine)."""
-        until = Q(until=None) | Q(until__gt=now or timezone.now())
+        until = Q(until=None) | Q(until__gt=timezone.now())
         return self.filter(
             until,
             ended_at=None,
@@ -30,9 +29,9 @@ class SessionShareQuerySet(models.QuerySet["SessionShare"]):
             session__user__is_active=True,
         )
 
-    def waiting(self, now: datetime | None = None) -> SessionShareQuerySet:
+    def waiting(self) -> SessionShareQuerySet:
         """Invitations that nobody has answered and whose time is not over."""
-        until = Q(until=None) | Q(until__gt=now or timezone.now())
+        until = Q(until=None) | Q(until__gt=timezone.now())
         return self.filter(until, ended_at=None, accepted_at=None, session__deleted_at=None)
 
 

@@ -51,6 +51,7 @@ CAPABILITIES: dict[str, Rule] = {
 }
 LENT_TO = {name: [one.value for one in (As.OPERATOR, As.VIEWER) if one in rule.roles] for name, rule in
            CAPABILITIES.items()}  # fmt: skip
+_KNOWN = "_role_of"  # where `remember` leaves what it was told
 
 
 def check_administrator(actor: User) -> None:
@@ -64,11 +65,18 @@ def may(role: str | None, action: str) -> bool:
     return role in CAPABILITIES[action].roles
 
 
+def remember(user: User, wa_session: WaSenderSession, role: str) -> None:
+    """Leaves the user's role on this row, for as long as a request has it: who loads the session anew asks anew."""
+    setattr(wa_session, _KNOWN, (user.pk, role))
+
+
 def roles_of(user: User, wa_sessions: Iterable[WaSenderSession]) -> dict[int, str]:
-    """What the user is to each of these sessions, by id, in one query; strangers' are not in it."""
+    """What the user is to each of these sessions, by id, in at most one query; strangers' are not in it."""
     rows = list(wa_sessions)
     found: dict[int, str] = {one.pk: As.OWNER for one in rows if one.user_id == user.pk}
-    if others := [one.pk for one in rows if one.user_id != user.pk]:
+    known = {one.pk: getattr(one, _KNOWN, (None, "")) for one in rows}
+    found |= {pk: role for pk, (who, role) in known.items() if who == user.pk}
+    if others := [one.pk for one in rows if one.pk not in found]:
         live = SessionShare.objects.live().filter(user=user, session__in=others)
         found |= dict(live.values_list("session", "role"))
     return found
@@ -78,8 +86,8 @@ def role_of(user: User, wa_session: WaSenderSession) -> str | None:
     return roles_of(user, [wa_session]).get(wa_session.pk)
 
 
-def check(user: User, wa_session: WaSenderSession, action: str) -> None:
-    """Raises `not_found` for a stranger, and for a member who may not do `action` `forbidden`, in words."""
+def check(user: User, wa_session: WaSenderSession, action: str) -> str:
+    """The user's role. Raises `not_found` for a stranger, and for a member who may not do `action` `forbidden`."""
     role = role_of(user, wa_session) if wa_session.deleted_at is None else None
     if role is None:
         raise ServiceError("This session does not exist.", code="not_found")
@@ -89,6 +97,7 @@ def check(user: User, wa_session: WaSenderSession, action: str) -> None:
             f"you may not {CAPABILITIES[action].refusal}. Ask its owner. Nothing was changed.",
             code="forbidden",
         )
+    return role
 
 
 def reach(user: User, wa_session: WaSenderSession, action: str) -> WaSenderSession:

@@ -205,7 +205,7 @@ def obey(letter: Letter) -> None:
     if letter.phone:
         # Whoever wrote to them over this session is answered too, and first: the confirmation comes from the owner.
         for writer in writers_to(letter.session, letter.user, letter.phone):
-            _bind(letter, writer, source, language)
+            _bind(letter, writer, session, source, language)
     if language is not None and (letter.phone or letter.lid):
         optout.opt_out(
             user=user,
@@ -216,19 +216,23 @@ def obey(letter: Letter) -> None:
             language=language,
         )
     elif language is None and is_doubtful(letter.text):
-        optout.hold_for_review(user=user, phone=letter.phone, lid=letter.lid, words=letter.text, source=source)
+        optout.hold_for_review(
+            user=user, phone=letter.phone, lid=letter.lid, words=letter.text, source=source, session=session
+        )
     elif language is None and not _stopped_later(letter):
         optout.opt_in(user=user, phone=letter.phone, lid=letter.lid, source=source)
 
 
-def _bind(letter: Letter, writer: User, source: str, language: str | None) -> None:
-    """The same for somebody who borrowed the session and wrote to this person."""
+def _bind(letter: Letter, writer: User, session: WaSenderSession, source: str, language: str | None) -> None:
+    """The same for somebody who borrowed the session and wrote to this person. START lifts only what was said here:
+    what they said to a number of the borrower's, they take back there."""
+    who = {"user": writer, "phone": letter.phone, "lid": letter.lid, "source": source}
     if language is not None:
-        optout.opt_out(user=writer, phone=letter.phone, lid=letter.lid, source=source, language=language)
+        optout.opt_out(**who, session=session)
     elif is_doubtful(letter.text):
-        optout.hold_for_review(user=writer, phone=letter.phone, lid=letter.lid, words=letter.text, source=source)
+        optout.hold_for_review(**who, words=letter.text, session=session)
     elif not _stopped_later(letter):
-        optout.opt_in(user=writer, phone=letter.phone, lid=letter.lid, source=source)
+        optout.opt_in(**who, lent=session)
 
 
 def _stopped_later(letter: Letter) -> bool:

@@ -33,6 +33,7 @@ _NEGATED = re.compile(r"\b(?:dont|don t|do not|never)$")  # "Please don't unsubs
 _QUESTION = re.compile(r"[^.!?؟？\n]*[?؟？]+")
 _CLAUSE = re.compile(r"[.,;:!\n،。，！]+")
 _SENTENCE = re.compile(r"([^.!?\n]*)([.!?\n]?)(.*)", re.DOTALL)  # the first, its mark, the rest
+_FOUND = "number found for a LID"
 
 
 def is_stop(text: str) -> bool:
@@ -107,8 +108,8 @@ def opt_out(
     """Suppresses a person for all of `user`'s sessions, by phone (E.164), by LID or by both. Idempotent.
 
     The suppression commits first, then the queued rows are skipped: a row dealt meanwhile sees one or the other
-    (send-path 5). `session` is the one they wrote to: it sends the one confirmation, in `language`. `actor` is set when
-    a person of ours did it by hand; `reason` is told from that when it is empty.
+    (send-path 5). `session` is the one they wrote to: the user's own sends the one confirmation, in `language`. `actor`
+    is set when a person of ours did it by hand; `reason` is told from that when it is empty.
     """
     if not phone and not lid:
         raise ServiceError("Nobody was named to opt out.", code="nobody")
@@ -123,30 +124,35 @@ def opt_out(
             _withdraw(contact, source, actor)
         if is_new:
             record(actor=actor, verb="contact.opted_out", target=contact, owner=user, source=source)
-        if session is not None:
-            recount([(session.pk, suppression.created_at)])
+        if suppression.session_id is not None:
+            recount([(suppression.session_id, suppression.created_at)])
     with transaction.atomic(durable=True):
         if phone:
             one_at_a_time(user)
             with connection.cursor() as cursor:
                 skip_person(cursor, user.pk, phone, SKIP_REASON)
-        if phone and session is not None:
+        if phone and session is not None and session.user_id == user.pk:
             _confirm(suppression, user, phone, contact, session, language)
     return suppression
 
 
-def opt_in(*, user: User, phone: str = "", lid: str = "", source: str) -> bool:
+def opt_in(*, user: User, phone: str = "", lid: str = "", source: str, lent: WaSenderSession | None = None) -> bool:
     """Lifts a suppression on the person's own word; True if there was one.
 
-    Consent comes back only where evidence of an earlier consent exists: a message alone grants none.
+    Consent comes back only where evidence of an earlier consent exists: a message alone grants none. `lent` is the
+    session they wrote to where it is not `user`'s: that lifts what they said to it, and nothing if there is more.
     """
     with transaction.atomic():
         one_at_a_time(user)
         contact = _contact(user, phone, lid)
         phone = phone or (contact.phone if contact else "")
         lid = lid or (contact.lid if contact else "")
-        lifted = _active(user, phone, lid).update(lifted_at=timezone.now())
-        lifted += _erased(user, phone, lid).update(lifted_at=timezone.now())
+        active, erased = _active(user, phone, lid), _erased(user, phone, lid)
+        if lent is not None:
+            said = Q(session=lent, reason__in=[Suppression.Reason.STOP, Suppression.Reason.REVIEW])
+            if active.exclude(said).exists() or erased.exists():
+                return False
+        lifted = active.update(lifted_at=timezone.now()) + erased.update(lifted_at=timezone.now())
         if lifted and contact is not None and contact.consent == Contact.Consent.WITHDRAWN:
             granted = contact.consent_records.filter(status=Contact.Consent.GRANTED).exists()
             contact.consent = Contact.Consent.GRANTED if granted else Contact.Consent.UNKNOWN
@@ -157,20 +163,33 @@ def opt_in(*, user: User, phone: str = "", lid: str = "", source: str) -> bool:
     return bool(lifted)
 
 
-def hold_for_review(*, user: User, phone: str = "", lid: str = "", words: str, source: str) -> Suppression | None:
+def hold_for_review(
+    *,
+    user: User,
+    phone: str = "",
+    lid: str = "",
+    words: str,
+    source: str,
+    session: WaSenderSession | None = None,
+) -> Suppression | None:
     """Lets nothing more go to a person who may have asked to stop, until somebody has decided. None: they did before.
 
-    Nothing that waits is skipped for it: it is when its turn comes. Their consent stays as it is.
+    Nothing that waits is skipped for it: it is when its turn comes. Their consent stays as it is. `session` is the one
+    they wrote to.
     """
     with transaction.atomic():
         one_at_a_time(user)
         contact = _contact(user, phone, lid)
         phone = phone or (contact.phone if contact else "")
-        if not (phone or lid) or _active(user, phone, lid).exists():
+        known = list(_active(user, phone, lid))
+        for row in known:
+            _said_to(row, session)
+        if not (phone or lid) or known:
             return None
         held = Suppression.objects.create(
-            user=user, phone=phone, lid=lid, reason=Suppression.Reason.REVIEW, note=source[:200], words=words[:500]
-        )
+            user=user, phone=phone, lid=lid, reason=Suppression.Reason.REVIEW, note=source[:200], words=words[:500],
+            session=session,
+        )  # fmt: skip
         record(actor=None, verb="contact.held_for_review", target=contact or held, owner=user, source=source)
         return held
 
@@ -181,6 +200,8 @@ def resolve_lids(limit: int = 20) -> int:
     resolved = 0
     for suppression in waiting.select_related("user", "session")[:limit]:
         phone = _phone_of(suppression)
+        if phone:
+            _bind_writers(suppression, phone)
         if phone and suppression.reason == Suppression.Reason.REVIEW:
             with transaction.atomic():
                 one_at_a_time(suppression.user)
@@ -188,13 +209,20 @@ def resolve_lids(limit: int = 20) -> int:
                     Suppression.objects.filter(pk=suppression.pk, lifted_at=None).update(phone=phone)
                     resolved += 1
         elif phone:
-            source = "number found for a LID"
-            session = suppression.session
-            for writer in writers_to(session.pk, session.user_id, phone) if session else ():
-                opt_out(user=writer, phone=phone, lid=suppression.lid, source=source)
-            opt_out(user=suppression.user, phone=phone, lid=suppression.lid, source=source)
+            opt_out(user=suppression.user, phone=phone, lid=suppression.lid, source=_FOUND)
             resolved += 1
     return resolved
+
+
+def _bind_writers(suppression: Suppression, phone: str) -> None:
+    """The same for others who wrote to this person over the session. Doubtful words each of them reads, once: also
+    where its owner has decided meanwhile."""
+    session, lid = suppression.session, suppression.lid
+    for writer in writers_to(session.pk, session.user_id, phone) if session else ():
+        if suppression.reason != Suppression.Reason.REVIEW and suppression.added_by_id is None:
+            opt_out(user=writer, phone=phone, lid=lid, source=_FOUND, session=session)
+        elif not Suppression.objects.filter(user=writer, lid=lid, created_at__gte=suppression.created_at).exists():
+            hold_for_review(user=writer, phone=phone, lid=lid, words=suppression.words, source=_FOUND, session=session)
 
 
 def _contact(user: User, phone: str, lid: str) -> Contact | None:
@@ -247,9 +275,20 @@ def _suppress(
     row.lid = row.lid or ("" if by_lid else lid)
     was_held = row.reason == Suppression.Reason.REVIEW
     if was_held:
-        row.reason, row.note, row.added_by, row.session = reason, source[:200], actor, session
+        row.reason, row.note, row.added_by = reason, source[:200], actor
+    if was_held and (session is None or session.user_id == user.pk):
+        row.session = session or row.session
+    else:
+        _said_to(row, session)
     row.save(update_fields=["phone", "lid", "reason", "note", "added_by", "session"])
     return row, was_held
+
+
+def _said_to(row: Suppression, session: WaSenderSession | None) -> None:
+    """What was first said to a lent session is now said elsewhere, too: START to the lent one lifts it no more."""
+    if row.session is not None and row.session.user_id != row.user_id:
+        row.session = session
+        row.save(update_fields=["session"])
 
 
 def _withdraw(contact: Contact, source: str, actor: User | None) -> None:

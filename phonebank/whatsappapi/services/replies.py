@@ -93,15 +93,17 @@ def _seen_by(user: User) -> QuerySet[Conversation]:
     own = Q(user=user)
     shares = SessionShare.objects.live().filter(user=user, role__in=LENT_TO["reply"])
     if lent := list(shares.values_list("session", flat=True)):
-        own |= Q(session__in=lent) & ~Q(phone="") & Exists(_written(user).filter(started_at__lt=OuterRef("last_at")))
+        wrote = _written(user, OuterRef("phone"), OuterRef("session")).filter(started_at__lt=OuterRef("last_at"))
+        own |= Q(session__in=lent) & ~Q(phone="") & Exists(wrote)
     rows = Conversation.objects.filter(own, session__deleted_at=None)
     return rows.prefetch_related(Prefetch("contact", Contact.objects.filter(user=user)))
 
 
-def _written(user: User) -> QuerySet[Attempt]:
-    """What the user wrote to the person of a conversation (the outer query), over its session."""
-    mine = Attempt.objects.filter(message__user=user, message__phone=OuterRef("phone"), session=OuterRef("session"))
-    return mine.order_by("started_at")
+def _written(user: User, phone: str | OuterRef, session: int | OuterRef) -> QuerySet[Attempt]:
+    """What the user wrote to this person over this session and the gateway took, be it known from a later report. What
+    never left opens nobody's conversation."""
+    took = Q(outcome=Attempt.Outcome.ACCEPTED) | Q(msg_id__isnull=False) & ~Q(outcome=Attempt.Outcome.REJECTED)
+    return Attempt.objects.filter(took, message__user=user, message__phone=phone, session=session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,8 @@ def thread(conversation: Conversation, viewer: User, before: datetime | None = N
 def _theirs(conversation: Conversation, viewer: User, before: datetime | None) -> list[Entry]:
     rows = InboundMessage.objects.filter(conversation=conversation).select_related("campaign")
     if conversation.user_id != viewer.pk:
-        mine = Attempt.objects.filter(message__user=viewer, message__phone=conversation.phone)
-        began = mine.filter(session=conversation.session_id).aggregate(at=Min("started_at"))["at"]
+        mine = _written(viewer, conversation.phone, conversation.session_id)
+        began = mine.aggregate(at=Min("started_at"))["at"]
         rows = rows.filter(received_at__gt=began) if began else rows.none()
     # The phone's time has whole seconds: an answer must not stand above what it answers.
     rows = rows.annotate(at=Least(F("sent_at") + timedelta(seconds=1), F("received_at")))
@@ -219,14 +221,15 @@ def _entry(one: Message, viewer: User) -> Entry:
 
 
 def suppression_of(conversation: Conversation, viewer: User) -> Suppression | None:
-    """What keeps this person from being written to by the viewer, by number or by LID; one under review comes last."""
+    """What keeps this person from being written to by the viewer, by number or by LID; one under review comes last,
+    and the viewer's own before that of the session's owner, whose words are not theirs to read."""
     who = Q(pk=None)
     if conversation.phone:
         who |= Q(phone=conversation.phone)
     if conversation.lid:
         who |= Q(lid=conversation.lid)
     found = list(Suppression.objects.filter(who, user__in={conversation.user_id, viewer.pk}, lifted_at=None))
-    return min(found, key=lambda one: one.reason == Suppression.Reason.REVIEW, default=None)
+    return min(found, key=lambda one: (one.reason == Suppression.Reason.REVIEW, one.user_id != viewer.pk), default=None)
 
 
 def answer(*, actor: User, conversation: Conversation, body: str, media: Media | None = None) -> Message:

@@ -84,7 +84,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT count(*) AS n FROM whatsappapi_suppression x
   WHERE x.session_id = q.session AND x.created_at >= q.start AND x.created_at < q.start + interval '15 minutes'
-    AND x.reason <> 'review'
+    AND x.reason <> 'review' AND x.user_id = s.user_id  -- once, whomever else it binds
 ) o
 LEFT JOIN LATERAL (
   SELECT jsonb_object_agg(why, n) AS reasons FROM (

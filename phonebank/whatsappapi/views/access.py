@@ -10,14 +10,14 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import Campaign, WaSenderSession
 from phonebank.whatsappapi.models.sessions import WaSenderSessionQuerySet
-from phonebank.whatsappapi.services.capabilities import LENT_TO, check
+from phonebank.whatsappapi.services.capabilities import LENT_TO, check, remember
 from phonebank.whatsappapi.services.errors import ServiceError
 
 
@@ -38,10 +38,12 @@ def _whole(rows: WaSenderSessionQuerySet) -> QuerySet[WaSenderSession]:
 def session_or_404(user: User, public_id: uuid.UUID, action: str = "settings") -> WaSenderSession:
     """A session that the user may do `action` with (services/capabilities.py). A stranger's is not there; whom it is
     lent to hears why not (403)."""
-    row = get_object_or_404(usable_sessions(user), public_id=public_id)
+    row = get_object_or_404(_whole(WaSenderSession.objects.alive()), public_id=public_id)
     try:
-        check(user, row, action)
+        remember(user, row, check(user, row, action))
     except ServiceError as error:
+        if error.code == "not_found":
+            raise Http404 from None
         raise PermissionDenied(error.message) from None
     return row
 

@@ -128,3 +128,11 @@ def _mask(row: WaSenderSession) -> None:
 def deaf_accounts(user: User) -> list[str]:
     """Names of the user's gateway accounts whose webhooks cannot reach us: replies and STOP are lost there."""
     return [account.name for account in accounts_for(user) if not can_receive_webhooks(account)]
+
+
+def deaf_account(card: Card) -> list[str]:
+    """The same of one session's account; its name is the owner's."""
+    account = card.wa_session.account
+    if can_receive_webhooks(account):
+        return []
+    return ["Its gateway account" if card.is_lent else account.name]

@@ -110,6 +110,8 @@ def _context(request: HttpRequest, conversation: Conversation, before: datetime 
     return {
         "nav": "replies", "conversation": conversation, "thread": thread, "suppression": suppression,
         "is_review": suppression is not None and suppression.reason == suppression.Reason.REVIEW,
+        "is_owners": suppression is not None and suppression.user_id != request.user.pk,
+        "is_own": conversation.user_id == request.user.pk,
         "before": before, "earlier": thread.earlier.isoformat() if thread.earlier else "",
         "beat": 2 if thread.is_open else 4,
     }  # fmt: skip

@@ -9,7 +9,6 @@ import segno
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -23,8 +22,8 @@ from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.gateways import accounts_for
 from phonebank.whatsappapi.services.pace import last_sign, pace
 from phonebank.whatsappapi.templatetags.phonebank import phone
-from phonebank.whatsappapi.views.access import act, session_or_404
-from phonebank.whatsappapi.views.cards import LINKING, cards, deaf_accounts
+from phonebank.whatsappapi.views.access import act, back, session_or_404
+from phonebank.whatsappapi.views.cards import LINKING, Card, cards, deaf_account
 from phonebank.whatsappapi.views.live import render_live
 
 Status = WaSenderSession.Status
@@ -78,7 +77,7 @@ def session(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def session_test(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Queues a test message to one of the owner's own numbers."""
     wa_session = session_or_404(request.user, public_id, "test")
-    form = TestMessageForm(request.POST, numbers=single.own_numbers(request.user))
+    form = TestMessageForm(request.POST, numbers=_numbers(request))
     if form.is_valid():
         try:
             single.send_test(actor=request.user, wa_session=wa_session, **form.cleaned_data)
@@ -93,18 +92,24 @@ def session_test(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def _whole(request: HttpRequest, linking: dict[str, object], form: TestMessageForm | None = None) -> dict[str, object]:
     """The page around the linking panel."""
     wa_session = linking["wa_session"]
-    assert isinstance(wa_session, WaSenderSession)
-    numbers = [(number, f"{phone(number)} ({name})") for number, name in single.own_numbers(request.user)]
+    card = linking["card"]
+    assert isinstance(wa_session, WaSenderSession) and isinstance(card, Card)
+    if form is None and card.may["test"]:
+        form = TestMessageForm(numbers=_numbers(request), initial={"body": single.TEST_BODY})
     return {
         **linking,
         **_now(request, wa_session),
         "nav": "sessions",
         "tab": "overview",
-        "deaf": deaf_accounts(request.user),
-        "numbers": numbers,
+        "deaf": deaf_account(card),
         "poll": reverse("whatsappapi:session_now", args=[wa_session.public_id]) + "?live",
-        "form": form or TestMessageForm(numbers=numbers, initial={"body": single.TEST_BODY}),
+        "form": form,
     }
+
+
+def _numbers(request: HttpRequest) -> list[tuple[str, str]]:
+    """What a test message may be sent to, as the form offers it."""
+    return [(number, f"{phone(number)} ({name})") for number, name in single.own_numbers(request.user)]
 
 
 @require_safe
@@ -188,14 +193,6 @@ def draw(text: str) -> SafeString:
 # --- verbs ------------------------------------------------------------------------------------------------------------
 
 
-def back(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """To where the button stood, when it said so; else to the session."""
-    where = request.POST.get("next", "")
-    if where and url_has_allowed_host_and_scheme(where, None):
-        return redirect(where)
-    return redirect("whatsappapi:session", public_id)
-
-
 @require_POST
 def session_connect(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     wa_session = session_or_404(request.user, public_id, "connect")
@@ -221,11 +218,11 @@ def session_restart(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def session_disconnect(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     wa_session = session_or_404(request.user, public_id, "disconnect")
     act(request, service.disconnect, f"{wa_session.session_name} is disconnected.", wa_session=wa_session)
-    return back(request, public_id)
+    return back(request, "whatsappapi:session", public_id)
 
 
 @require_POST
 def session_set_default(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     wa_session = session_or_404(request.user, public_id)
     act(request, service.set_default, f"{wa_session.session_name} is the default now.", wa_session=wa_session)
-    return back(request, public_id)
+    return back(request, "whatsappapi:session", public_id)

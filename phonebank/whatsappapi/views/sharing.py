@@ -74,10 +74,10 @@ def share_change(request: HttpRequest, public_id: uuid.UUID, share: uuid.UUID) -
     """Another role or end."""
     wa_session = session_or_404(request.user, public_id, "share")
     row = _share_or_404(request, wa_session, share)
-    form = TermsForm(request.POST, prefix=row.public_id.hex)
+    form = TermsForm.of(row, request.POST)
     if form.is_valid():
         try:
-            service.change(actor=request.user, share=row, **form.cleaned_data)
+            service.change(actor=request.user, share=row, **form.changes())
         except ServiceError as error:
             form.add_error(FIELDS.get(error.code), error.message)
         else:
