@@ -174,7 +174,13 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 # Login throttles count over all web processes; there is no second store to ask.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "phonebank_cache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "phonebank_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},  # beyond it rows go that still say who guesses passwords too often
+    }
+}
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if TRUSTED_PROXY else 0
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 IMPORT_MAX_BYTES = 50 * 1024 * 1024

@@ -36,19 +36,19 @@ def dump(target: str | Mapping[str, Any], path: Path) -> None:
     if path.exists():
         raise ArchiveError(f"{path} exists already. It was left as it is; choose another name.")
     env, conninfo, version = _server(target)
+    tools = _tools(version)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise ArchiveError(f"{path} cannot be written: {error.strerror}. Nothing was backed up.") from error
-    tools = _tools(version)
     try:
         with os.fdopen(handle, "wb") as file:
             command = [tools / "pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--dbname={conninfo}"]
             _run(command, env, file)
             os.fsync(file.fileno())
         _run([tools / "pg_restore", "--file=/dev/null", aside], env)
-        os.link(aside, path)  # unlike a rename it takes nobody else's file away
+        _name(aside, path)
     except FileExistsError:
         raise ArchiveError(f"{path} exists by now. It was left as it is; choose another name.") from None
     except OSError as error:
@@ -60,6 +60,17 @@ def dump(target: str | Mapping[str, Any], path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _name(aside: Path, path: Path) -> None:
+    """Gives the file its name, and takes nobody else's away, as a rename would."""
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        raise
+    except OSError:  # FAT and some shares know no links
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.replace(aside, path)
 
 
 def load(target: str | Mapping[str, Any], path: Path, finish: str) -> None:

@@ -28,8 +28,13 @@ class TermsForm(forms.Form):
     )
 
     @classmethod
-    def of(cls, share: SessionShare) -> TermsForm:
-        return cls(initial={"role": share.role, "until": share.until}, prefix=share.public_id.hex)
+    def of(cls, share: SessionShare, data: Any = None) -> TermsForm:
+        # The page's field has no seconds: without them, what nobody touched is not taken for a change.
+        until = share.until and share.until.replace(second=0, microsecond=0)
+        return cls(data, initial={"role": share.role, "until": until}, prefix=share.public_id.hex)
+
+    def changes(self) -> dict[str, Any]:
+        return {name: self.cleaned_data[name] for name in self.changed_data}
 
 
 class InviteForm(TermsForm):

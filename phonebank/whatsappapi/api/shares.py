@@ -93,9 +93,7 @@ class Shares(ApiViewSet, Readable):
 
     def partial_update(self, request: Request, id: uuid.UUID) -> Response:
         """Another role or another end."""
-        row, data = self.get_object(), self.read()
-        terms = {"role": row.role, "until": row.until} | data
-        service.change(actor=request.user, share=row, **terms)
+        service.change(actor=request.user, share=self.get_object(), **self.read())
         return self.show_again()
 
     @extend_schema(responses={204: None})

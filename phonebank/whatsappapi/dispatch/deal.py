@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import connection, transaction
@@ -107,6 +108,24 @@ def redeal(campaign: int, policy: str) -> int:
         tails = dict(cursor.fetchall())
         # One whose rows all stay must not hide the next.
         return next((n for lane in stuck if (n := _move(cursor, campaign, policy, lane, targets, tails))), 0)
+
+
+def hand_over(campaign: int, sessions: Collection[int]) -> int:
+    """Moves one chunk of what waits for sessions that are about to vanish to the campaign's others.
+
+    Those need not be up nor have room today: their rows wait as any do. Returns how many moved.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(LANES, [campaign])
+        lanes = [Lane(*row) for row in cursor.fetchall()]
+        leaving = [lane for lane in lanes if lane.session in sessions and lane.queued > 0]
+        staying = [lane for lane in lanes if lane.session not in sessions and not lane.is_gone]
+        if not leaving or not staying:
+            return 0
+        cursor.execute(LOCK_LANES, [[lane.id for lane in leaving + staying]])
+        tails = dict(cursor.fetchall())
+        targets = [replace(lane, is_up=True, room=None) for lane in staying]
+        return next((n for lane in leaving if (n := _move(cursor, campaign, "next", lane, targets, tails))), 0)
 
 
 def share(campaign: int, session: int) -> int:

@@ -20,6 +20,7 @@ from phonebank.accounts.administrators import LastAdministrator, check_another, 
 from phonebank.accounts.models import OneTimeLink, User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.dispatch.counts import Deltas
+from phonebank.whatsappapi.dispatch.deal import hand_over
 from phonebank.whatsappapi.models import (
     AccountDeletion,
     Attempt,
@@ -193,10 +194,16 @@ def _erase(user: User) -> None:
 
 
 def _hand_back(user: User) -> None:
-    """Messages of other people's campaigns that this person's numbers carried: they stay, and name no session."""
+    """Messages of other people's campaigns that this person's numbers carried: they stay, and name no session.
+
+    Whoever waits goes to the campaign's other sessions; where there is none, they fail.
+    """
     mine = list(WaSenderSession.objects.filter(user=user).values_list("pk", flat=True))
     theirs = Campaign.objects.filter(lanes__session__in=mine).exclude(user=user).values_list("pk", flat=True).distinct()
     about = {"sessions": mine, "campaigns": list(theirs), "user": user.pk}
+    for campaign in theirs:
+        while hand_over(campaign, mine):
+            pass
     while about["campaigns"]:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(sql.HAND_BACK, about)
@@ -209,6 +216,7 @@ def _hand_back(user: User) -> None:
             break
     singles = Message.objects.filter(session__in=mine, campaign=None).exclude(user=user)
     singles.filter(state="queued").update(state="failed", reason=sql.TAKEN_AWAY, retry_at=None)
+    singles.filter(state="unknown").update(state="uncertain", reason=sql.TAKEN_AWAY)
     singles.update(session=None)
 
 

@@ -8,6 +8,7 @@ CHUNK = 5000
 TAKEN_AWAY = "The account that its number belonged to is closed"
 
 # Messages of others over these sessions, by the campaigns' lanes; (campaign, session, old word, new word, how many).
+# Nobody can look up any more what became of the unresolved ones: their people may have received them.
 HAND_BACK = f"""
 WITH m AS MATERIALIZED (
   SELECT id, campaign_id, session_id, {word("whatsappapi_message")} AS old FROM whatsappapi_message
@@ -15,8 +16,8 @@ WITH m AS MATERIALIZED (
   ORDER BY id LIMIT 5000 FOR NO KEY UPDATE
 ), gone AS (
   UPDATE whatsappapi_message t SET session_id = NULL, position = NULL, retry_at = NULL,
-    state = CASE WHEN t.state = 'queued' THEN 'failed' ELSE t.state END,
-    reason = CASE WHEN t.state = 'queued' THEN '{TAKEN_AWAY}' ELSE t.reason END
+    state = CASE t.state WHEN 'queued' THEN 'failed' WHEN 'unknown' THEN 'uncertain' ELSE t.state END,
+    reason = CASE WHEN t.state IN ('queued', 'unknown') THEN '{TAKEN_AWAY}' ELSE t.reason END
   FROM m WHERE t.id = m.id RETURNING m.campaign_id, m.session_id, m.old, {word("t")} AS new
 )
 SELECT campaign_id, session_id, old, new, count(*) FROM gone GROUP BY 1, 2, 3, 4

@@ -13,7 +13,7 @@ from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.models import Announcement, Dismissal
 from phonebank.whatsappapi.services.capabilities import check_administrator
-from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.errors import ServiceError, check_reach
 
 SHOWN = 3  # at once: who has more to say says it in fewer words
 
@@ -38,6 +38,8 @@ def announce(
         raise ServiceError("There is no such level.", code="level")
     if ends_at is not None and ends_at <= max(begin, timezone.now()):
         raise ServiceError("It would end before anybody could read it. Choose a later end.", code="ends_at")
+    check_reach(begin, code="starts_at")
+    check_reach(ends_at, code="ends_at")
     with transaction.atomic():
         row = Announcement.objects.create(text=text, level=level, starts_at=begin, ends_at=ends_at, made_by=actor)
         record(actor=actor, verb="announcement.made", target=row, level=level)

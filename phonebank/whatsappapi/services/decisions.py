@@ -12,12 +12,12 @@ from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.sql.decide import ASSUMED, DECIDE
-from phonebank.whatsappapi.dispatch.statuses import KEYS
 from phonebank.whatsappapi.dispatch.tend import reopen
 from phonebank.whatsappapi.models import Attempt, Campaign, Kind, Message, SessionQuarter, State, WaSenderSession
 from phonebank.whatsappapi.services.errors import ServiceError
 
 MOST = 10_000  # rows in one transaction
+_MOVED = ("campaign_id", "session_id", "old", "new", "old_session", "n")
 AGAIN = (Kind.REPLY, Kind.TRANSACTIONAL)  # a test is made anew, and an opt-out is confirmed once
 
 
@@ -69,7 +69,7 @@ def _decide(actor: User, campaign: Campaign, messages: Sequence[int] | None, *, 
             cursor.execute(DECIDE, {"campaign": campaign.pk, "ids": ids, "again": again, "most": MOST})
             rows = cursor.fetchall()
             deltas = Deltas()
-            deltas.moves(dict(zip(KEYS, row, strict=True)) for row in rows)
+            deltas.moves(dict(zip(_MOVED, row, strict=True)) for row in rows)
             deltas.write(cursor)
             n = sum(row[-1] for row in rows)
             if n:
@@ -77,5 +77,12 @@ def _decide(actor: User, campaign: Campaign, messages: Sequence[int] | None, *, 
                 record(actor=actor, verb=verb, target=campaign, people=n)
         total += n
         if n < MOST:
-            SessionQuarter.objects.mark_unclear(campaign.pk)
-            return total
+            break
+    SessionQuarter.objects.mark_unclear(campaign.pk)
+    if again and not total and campaign.messages.filter(state=State.UNCERTAIN, session=None).exists():
+        raise ServiceError(
+            "The number that wrote to them is gone, and no other carries this campaign. Count them as sent, or "
+            "write to them anew in a copy of it.",
+            code="no_session",
+        )
+    return total

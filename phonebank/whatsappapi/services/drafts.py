@@ -18,7 +18,7 @@ from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.models import Campaign, CampaignSession, ContactList, WaSenderSession
 from phonebank.whatsappapi.services import audience
-from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.errors import ServiceError, check_reach
 from phonebank.whatsappapi.services.media import LONGEST
 from phonebank.whatsappapi.services.senders import Senders
 
@@ -236,6 +236,8 @@ def check_times(changed: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         raise ServiceError("This time has passed. Choose a later one, or start now.", code="scheduled_at")
     if changed.get("expires_at") and end <= now:
         raise ServiceError("The end date has passed. Choose a later one, or none.", code="expires_at")
+    for name in {"scheduled_at", "expires_at"} & set(changed):
+        check_reach(after[name], code=name)
     if {"scheduled_at", "expires_at"} & set(changed) and start and end and end <= start:
         raise ServiceError("The campaign would end before it starts. Change one of the two.", code="expires_at")
     if (after.get("quiet_start") is None) != (after.get("quiet_end") is None):

@@ -1,6 +1,12 @@
-"""The one exception that services raise for a person to read."""
+"""The one exception that services raise for a person to read, and what many of them raise it for."""
 
 from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+REACH = timedelta(days=36525)
 
 
 class ServiceError(Exception):
@@ -10,3 +16,11 @@ class ServiceError(Exception):
         super().__init__(message)
         self.message = message
         self.code = code
+
+
+def check_reach(moment: datetime | None, *, code: str) -> None:
+    """Refuses a day that nobody means. The last ones that can be written down are beyond what can be read again."""
+    if moment is not None and abs(moment - timezone.now()) > REACH:
+        raise ServiceError(
+            "This day is too far away. Choose one within a hundred years. Nothing was changed.", code=code
+        )

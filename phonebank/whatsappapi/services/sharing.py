@@ -7,6 +7,7 @@ import secrets
 import smtplib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
@@ -31,7 +32,7 @@ from phonebank.whatsappapi.models import (
 from phonebank.whatsappapi.models.fields import digest
 from phonebank.whatsappapi.models.shares import SessionShareQuerySet
 from phonebank.whatsappapi.services.capabilities import check
-from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.errors import ServiceError, check_reach
 from phonebank.whatsappapi.services.session_history import note_action
 
 log = logging.getLogger(__name__)
@@ -155,11 +156,15 @@ def leave(*, actor: User, wa_session: WaSenderSession) -> None:
         note_action(row.session, f"Is no longer shared with somebody as {row.role}: they left.", actor)
 
 
-def change(*, actor: User, share: SessionShare, role: str, until: datetime | None) -> SessionShare:
-    """Another role or end. It holds for the next claim and the next request."""
-    _check_terms(role, until)
+def change(*, actor: User, share: SessionShare, **terms: Any) -> SessionShare:
+    """Another `role`, another end (`until`), or both. It holds for the next claim and the next request.
+
+    What is not named stays as it is by then: two who change one each do not undo each other.
+    """
     with transaction.atomic():
         row = _owned(actor, share)
+        role, until = terms.get("role", row.role), terms.get("until", row.until)
+        _check_terms(role, terms.get("until"))
         changes = {"role": (row.role, role), "until": (_iso(row.until), _iso(until))}
         changes = {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
         if changes:
@@ -301,6 +306,7 @@ def _check_terms(role: str, until: datetime | None) -> None:
         raise ServiceError("Choose viewer or operator. Nothing was changed.", code="role")
     if until is not None and (until.tzinfo is None or until <= timezone.now()):
         raise ServiceError("The end must lie in the future. Nothing was changed.", code="until")
+    check_reach(until, code="until")
 
 
 def _check_room(actor: User, row: WaSenderSession) -> None:

@@ -20,7 +20,7 @@ from phonebank.audit.models import record
 from phonebank.whatsappapi.dispatch.tend import mark_surplus
 from phonebank.whatsappapi.models import WaSenderSession
 from phonebank.whatsappapi.services.capabilities import check_administrator
-from phonebank.whatsappapi.services.errors import ServiceError
+from phonebank.whatsappapi.services.errors import ServiceError, check_reach
 from phonebank.whatsappapi.services.notices import take_back, tell
 
 FIELDS = ("name", "max_sessions", "daily_limit", "position")
@@ -52,6 +52,7 @@ def change_subscription(*, actor: User, user: User, plan: Plan, expires_at: date
     check_administrator(actor)
     if expires_at is not None and expires_at <= timezone.now():
         raise ServiceError("That date has passed. Nothing was changed.", code="expires_at")
+    check_reach(expires_at, code="expires_at")
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
         row = Subscription.objects.select_for_update(no_key=True, of=("self",)).select_related("plan").get(user=user)
