@@ -33,7 +33,7 @@ QUICK_DEATH = 5.0  # seconds; a worker that ends sooner cannot start, and restar
 IDLE_TIMEOUT = 10  # seconds without a byte until a connection that is in no view is closed
 CONNECTIONS = 500  # per process; below the usual limit of 1,024 open files
 TOGETHER = 200  # requests that are answered together at most
-LARGEST_BODY = 32 * 2**20  # bytes; an import of 50,000 contacts is a tenth of it
+LARGEST_BODY = 52 * 2**20  # bytes; the largest file of contacts (IMPORT_MAX_BYTES), and a form around it
 
 log = logging.getLogger(__name__)
 

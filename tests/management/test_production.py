@@ -26,6 +26,7 @@ from django.utils import timezone
 
 from phonebank.audit import logs
 from phonebank.audit.origin import How, acting
+from phonebank.server import LARGEST_BODY
 from phonebank.whatsappapi.models import WorkerReport
 from phonebank.whatsappapi.services import metrics
 from tests.views.conftest import Desk, plans
@@ -126,6 +127,12 @@ def test_every_name_on_the_dashboard_is_a_metric(desk: Desk) -> None:
     assert len(board["panels"]) > 10 and names - exported == set()
     unseen = {name for name in exported - names if not name.endswith("_created")}
     assert unseen == set(), "what is exported is on the dashboard"
+
+
+def test_the_largest_import_passes_every_door(settings: Any) -> None:
+    assert settings.IMPORT_MAX_BYTES + 2**20 < LARGEST_BODY == 52 * 2**20
+    assert "client_max_body_size 52m;" in (DEPLOY / "nginx.conf").read_text()
+    assert "max_size 52MiB" in (DEPLOY / "Caddyfile").read_text()
 
 
 def test_compose_file_and_dockerfile_agree_with_what_there_is() -> None:
