@@ -99,10 +99,10 @@ def test_a_file_is_named_by_its_id(owner: Owner) -> None:
 @pytest.mark.parametrize(
     ("media", "status"),
     [
-        ({"file": "{id}", "kind": "image"}, 400),
-        ({"file": "{id}", "url": "https://example.com/a"}, 400),
-        ({"kind": "document"}, 400),
-        ({"name": "x"}, 400),
+        ({"file": "{id}", "kind": "image"}, 422),
+        ({"file": "{id}", "url": "https://example.com/a"}, 422),
+        ({"kind": "document"}, 422),
+        ({"name": "x"}, 422),
         ({"kind": "image", "url": "file:{id}"}, 422),  # it is a document
         ({"kind": "document", "url": "file:1"}, 404),
         ({"kind": "document", "url": "file:7d4f0f6e-4a53-4b5c-9f0a-2f6f0b0f1a11"}, 404),

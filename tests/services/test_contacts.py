@@ -13,6 +13,7 @@ from phonebank.accounts.models import User
 from phonebank.audit.models import Event
 from phonebank.whatsappapi.models import ConsentRecord, Contact, ContactList, Suppression
 from phonebank.whatsappapi.services import contacts, optout
+from phonebank.whatsappapi.services.consent_words import source_of
 from phonebank.whatsappapi.services.errors import ServiceError
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -85,6 +86,24 @@ def test_consent_by_row_by_file_and_by_nothing(user: User) -> None:
     assert report.no_consent == 2
     assert Contact.objects.get(phone="+12125550204").consent == "unknown"
     assert Contact.objects.get(phone="+12125550203").consent_records.get().source == "consent column of the file: yes"
+
+
+@pytest.mark.parametrize("otherwise", ["", "a form"])
+def test_what_is_no_yes_is_no_consent(otherwise: str) -> None:
+    for cell in (
+        "no", "No, thanks", "NO!", "n", "N/A", "n.a.", "na", "-", "—", "?", "✗", "0", "0.0", "00", "FALSE",
+        "none", "null", "not asked", "Did not agree", "didn't say", "has not opted in", "never", "unknown",
+        "pending", "nahi", "declined", "opted out", "opt-out", "Optout 2024", "unsubscribed", "Un-subscribed",
+        "revoked in May", "withdrawn", "STOP", "nein", "kein Einverständnis", "non", "pas demandé", "não", "nee",
+        "nej", "nei", "ei", "ne", "nie", "nem", "tidak", "Belum", "нет", "ні", "όχι", "לא", "لا", "नहीं", "不",
+        "否", "いいえ", "아니요", "hayır", "không",
+    ):  # fmt: skip
+        assert source_of(cell, otherwise) == "", cell
+    for cell in ("yes", "YES.", "x", "1", "true", "ja", "oui", "sí", "ya", "हाँ", "да", "نعم", "はい", "✓", "evet"):
+        assert source_of(cell, otherwise) == (otherwise or f"consent column of the file: {cell}"), cell
+    for cell in ("shop till", "website form 2024-05-01", "Na loja", "Naam op lijst", "2024-05-01", "Nora, at the fair",
+                 "opted in by SMS", "Novemberaktion", "agreed", "notary's office"):  # fmt: skip
+        assert source_of(cell, otherwise) == cell
 
 
 def test_no_consent_in_a_file_takes_none_away(user: User) -> None:

@@ -11,12 +11,12 @@ from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.api.base import ApiViewSet, own_one
+from phonebank.whatsappapi.api.errors import Problem
 from phonebank.whatsappapi.models import SessionDay, SessionGroup, WaSenderSession
 from phonebank.whatsappapi.services import analytics as service
 from phonebank.whatsappapi.services.capabilities import LENT_TO
@@ -145,7 +145,7 @@ class Analytics(ApiViewSet):
         asked.is_valid(raise_exception=True)
         data, user = asked.validated_data, request.user
         if "session" in data and "group" in data:
-            raise ValidationError({"group": ["Ask for a session or for a group, not for both."]})
+            raise Problem(422, "either_or", "Ask for a session or for a group, not for both.", "group")
         # Of a lent session the days are its owner's.
         session = _seen(user, data["session"]) if "session" in data else None
         group = own_one(SessionGroup.objects.visible_to(user), data["group"]) if "group" in data else None
@@ -155,7 +155,7 @@ class Analytics(ApiViewSet):
         try:
             service.check_range(first, last)
         except ServiceError as error:
-            raise ValidationError({"from": [error.message]}) from None
+            raise Problem(422, "range", error.message, "from") from None
         return service.Scope(user, first, last, session, group), data
 
 

@@ -11,6 +11,7 @@ from rest_framework.exceptions import NotFound
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.api.base import Strict, own_one
+from phonebank.whatsappapi.api.errors import Problem
 from phonebank.whatsappapi.models import MediaFile, MediaKind
 from phonebank.whatsappapi.models.media import REF
 from phonebank.whatsappapi.services import media
@@ -31,10 +32,10 @@ class MediaIn(Strict):
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         if "file" in data:
-            if wrong := {name: ["The file says it."] for name in ("kind", "url") if name in data}:
-                raise serializers.ValidationError(wrong, "either_or")
-        elif missing := {name: ["This field is required."] for name in ("kind", "url") if name not in data}:
-            raise serializers.ValidationError(missing, "required")
+            if "kind" in data or "url" in data:
+                raise Problem(422, "either_or", "Give a file, or kind and url, not both. Nothing was done.", "media")
+        elif not ("kind" in data and "url" in data):
+            raise Problem(422, "required", "Give a file, or kind and url. Nothing was done.", "media")
         return data
 
 

@@ -45,7 +45,7 @@ class AutoSchema(BaseSchema):
         errors = {**ALWAYS, "400": BODY["400"]}
         if self.method != "GET":
             errors |= CHANGES | BODY
-        elif "{" in self.path or self._is_list_view():
+        elif "{" in self.path or self._is_list_view() or self.view.queries.get(self.view.action):
             errors["404"] = CHANGES["404"]
         for status, description in errors.items():
             if status not in bodies:

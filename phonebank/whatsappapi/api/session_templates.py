@@ -119,8 +119,8 @@ class SessionTemplates(ApiViewSet, Readable):
         service.delete(actor=request.user, template=self.get_object())
         return Response(status=204)
 
-    @extend_schema(responses={200: MadeOut(many=True)})
-    @action(detail=True, methods=["post"], url_path="create-sessions")
+    @extend_schema(responses={200: MadeOut(many=True)}, filters=False)
+    @action(detail=True, methods=["post"], url_path="create-sessions", pagination_class=None)
     def create_sessions(self, request: Request, id: uuid.UUID) -> Response:
         """A session for each number. One that cannot be made is told with its reason; the others are made."""
         row, data = self.get_object(), self.read()

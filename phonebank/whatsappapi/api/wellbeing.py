@@ -9,7 +9,6 @@ from typing import Any
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -97,7 +96,9 @@ class SelfCheckIn(Strict):
     partner = serializers.UUIDField(allow_null=True, help_text="Another of your linked sessions; null: off")
 
 
-DAYS_PARAMETER = OpenApiParameter("days", OpenApiTypes.INT, description=f"1 to {DAYS}; 7 when left out")
+DAYS_PARAMETER = OpenApiParameter(
+    "days", {"type": "integer", "minimum": 1, "maximum": DAYS}, description="7 when left out"
+)
 
 
 class Care(ApiViewSet):
@@ -105,7 +106,7 @@ class Care(ApiViewSet):
 
     model = WaSenderSession
     serializer_class = HealthHistoryOut
-    filterset_class = None
+    filterset_class = pagination_class = None
     inputs = {"switch": ReconnectsIn, "make_link": PhoneLinkIn, "switch_check": SelfCheckIn}
     queries = {"health": frozenset({"days"})}
 

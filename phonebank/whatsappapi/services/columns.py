@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring as quoted
 
+from phonebank.whatsappapi.services.consent_words import source_of
 from phonebank.whatsappapi.services.csv_files import FileProblem, plain
 from phonebank.whatsappapi.services.phones import time_zone_of, to_e164
 
 VALUE_MAX = 1000  # characters of one cell
 NAME_MAX = 120
-SOURCE_MAX = 200
 
 # Headers by what they hold, best first.
 _ALIASES = {
@@ -36,10 +36,6 @@ ALIASES = {what: tuple(map(plain, names.split())) for what, names in _ALIASES.it
 KNOWN = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
 # Line, phone, name, attributes as JSON, time zone, source of consent.
 Person = tuple[int, str, str, str, str, str]
-_NO = frozenset({"no", "n", "false", "0", "nein", "non", "nao", "não", "нет", "nie", "hayır", "لا", "否", "いいえ"})
-_YES = frozenset(
-    {"yes", "y", "true", "1", "x", "ok", "si", "sí", "sì", "ja", "oui", "sim", "да", "tak", "evet", "نعم", "是"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +102,6 @@ def read_row(line: int, cells: list[str], layout: Layout, attributes: Mapping[in
     name = cells[layout.name] if layout.name is not None else ""
     if len(name) > NAME_MAX:
         raise ValueError(f"The name has more than {NAME_MAX} characters.")
-    source = _source(cells[layout.consent] if layout.consent is not None else "", layout.consent_source)
+    source = source_of(cells[layout.consent] if layout.consent is not None else "", layout.consent_source)
     values = ", ".join([f"{tag}: {quoted(cells[i])}" for i, tag in attributes.items() if cells[i]])
     return line, phone, name, f"{{{values}}}", time_zone_of(phone), source
-
-
-def _source(cell: str, consent_source: str) -> str:
-    """How this person agreed; empty when the row says that they did not, or nothing says that they did."""
-    if not cell:
-        return consent_source
-    word = cell.casefold()
-    if word in _NO:
-        return ""
-    if word in _YES and consent_source:
-        return consent_source
-    return f"consent column of the file: {cell}"[:SOURCE_MAX] if word in _YES else cell[:SOURCE_MAX]

@@ -24,13 +24,13 @@ from phonebank.whatsappapi.services import import_sql as sql
 from phonebank.whatsappapi.services import workbooks
 from phonebank.whatsappapi.services.columns import (
     KNOWN,
-    SOURCE_MAX,
     Layout,
     Person,
     find_columns,
     read_row,
     refuse_twins,
 )
+from phonebank.whatsappapi.services.consent_words import SOURCE_MAX
 from phonebank.whatsappapi.services.csv_files import FileProblem, Table, open_table
 from phonebank.whatsappapi.services.erasure import erased_numbers
 from phonebank.whatsappapi.services.errors import ServiceError
