@@ -88,6 +88,16 @@ def test_a_parameter_that_is_none(query: str, owner: Owner) -> None:
     assert answer.json()["errors"][0]["attr"] == query.split("=")[0]
 
 
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("to=", 400), ("session=", 400), ("offset=", 400), ("too=2026-01-01", 400), ("to=2026-01-01&to=2026-01-02", 400),
+     ("from=2026-01-02&to=2026-01-01", 422), ("session={id}&group={id}", 422)],
+)  # fmt: skip
+def test_what_an_analysis_may_not_be_asked(query: str, status: int, owner: Owner) -> None:
+    answer = owner.api.get("analytics/sessions/?" + query.replace("{id}", "7d4f0f6e-4a53-4b5c-9f0a-2f6f0b0f1a11"))
+    assert answer.status_code == status and answer.json()["errors"][0]["attr"], answer.text
+
+
 def test_a_nul_in_the_address(owner: Owner) -> None:
     for query in ("search=%00", "a%00=1", "group=%00", "sort=%00"):
         answer = owner.api.get(f"sessions/?{query}")

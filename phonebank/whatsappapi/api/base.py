@@ -129,7 +129,8 @@ class ApiViewSet(viewsets.GenericViewSet):
     def _check_query(self, request: Request) -> None:
         """A filter that is misspelt or empty would show everything; of one given twice, half of what is asked."""
         filters: Mapping[str, Filter] = {}
-        names = set(self.queries.get(self.action, ()))
+        own = self.queries.get(self.action, frozenset())
+        names = set(own)
         if self.is_list or self.action == "list":
             filters = getattr(self.filterset_class, "base_filters", {})
             names |= paging.PARAMETERS | set(filters)
@@ -141,7 +142,7 @@ class ApiViewSet(viewsets.GenericViewSet):
                 wrong[name[:100]] = ["There is no such parameter."]
             elif len(values) > 1 and not isinstance(filters.get(name), MultipleChoiceFilter):
                 wrong[name] = ["This parameter is given more than once."]
-            elif "" in values and name in filters and not isinstance(filters[name], TextFilter):
+            elif "" in values and (name in own or name in filters) and not isinstance(filters.get(name), TextFilter):
                 wrong[name] = ["This parameter is empty. Leave it out."]
         if wrong:
             raise ValidationError(wrong, "parameter")
