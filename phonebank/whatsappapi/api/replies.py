@@ -110,6 +110,9 @@ class AnswerIn(Strict):
     media = MediaIn(required=False)
 
 
+BEFORE = OpenApiParameter("before", {"type": "string", "minLength": 1}, description="See `earlier`.")
+
+
 class Conversations(ApiViewSet, Readable):
     """A person with one of the sessions. Answers leave from that session, and only to who wrote first."""
 
@@ -127,7 +130,7 @@ class Conversations(ApiViewSet, Readable):
     def rows(self) -> QuerySet[Conversation]:
         return service.find_conversations(self.request.user)
 
-    @extend_schema(responses=ThreadOut, parameters=[OpenApiParameter("before", str, description="See `earlier`.")])
+    @extend_schema(responses=ThreadOut, parameters=[BEFORE])
     @action(detail=True, methods=["get"], filterset_class=None)
     def messages(self, request: Request, id: uuid.UUID) -> Response:
         """What was written both ways, the last fifty in time order. Does not count as reading it."""
