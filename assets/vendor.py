@@ -1,10 +1,12 @@
 """Copies the pinned front-end parts into the package (`npm ci --ignore-scripts` in this folder first).
 
-Only what pages use is copied, with its licence. Users never run this: the copies are committed.
+Only what pages use is copied, with its licence. Users never run this: the copies are committed, and so are their
+hashes. npm holds what it fetches against package-lock.json, tests/security/test_audit.py the copies against the hashes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import sys
@@ -15,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 NODE = HERE / "node_modules"
 PACKAGE = HERE.parent / "phonebank"
 TARGET = PACKAGE / "whatsappapi" / "static" / "vendor"
+HASHES = HERE / "vendor.sha256"
 SUBSETS = ("latin", "latin-ext", "greek", "cyrillic", "vietnamese")
 SOURCE_MAP = re.compile(r"^(?://|/\*)# sourceMappingURL=.*$", re.MULTILINE)
 # {% icon "name" %} in a template, or icon="name" / "icon": "name" where code picks one.
@@ -27,6 +30,7 @@ def main() -> int:
         return 1
     shutil.rmtree(TARGET, ignore_errors=True)
     _copy("@tabler/core/dist/css/tabler.min.css", "tabler/tabler.min.css")
+    _copy("@tabler/core/dist/css/tabler.rtl.min.css", "tabler/tabler.rtl.min.css")  # from right to left
     shutil.copyfile(HERE / "licences/tabler.txt", TARGET / "tabler/LICENSE")  # its package carries none
     _copy("htmx.org/dist/htmx.min.js", "htmx/htmx.min.js")
     _copy("htmx.org/LICENSE", "htmx/LICENSE")
@@ -37,7 +41,16 @@ def main() -> int:
     _copy("zrender/LICENSE", "echarts/LICENSE-zrender")
     _inter()
     _icons()
+    HASHES.write_text(hashes())
     return 0
+
+
+def hashes() -> str:
+    """Of every copied file, as sha256sum writes it; read from that folder, `sha256sum -c` takes it."""
+    files = sorted(one for one in TARGET.rglob("*") if one.is_file())
+    return "".join(
+        f"{hashlib.sha256(one.read_bytes()).hexdigest()}  {one.relative_to(TARGET).as_posix()}\n" for one in files
+    )
 
 
 def _copy(source: str, target: str) -> None:

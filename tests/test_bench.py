@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,6 @@ def test_the_report_fills_its_markers_and_nothing_else(tmp_path: Path, monkeypat
 
 def test_results_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(results, "FOLDER", tmp_path)
-    results.save({"cpu": "X"}, {"pace": {"n": 1}})
-    results.save({"cpu": "X"}, {"pages": {"n": 2}})
+    results.save({"cpu": "X"}, {"pace": {"n": 1}}, datetime.now(UTC))
+    results.save({"cpu": "X"}, {"pages": {"n": 2}}, datetime.now(UTC))
     assert {name: part["n"] for name, part in results.load()["parts"].items()} == {"pace": 1, "pages": 2}

@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from knox.crypto import hash_token
 from knox.models import AbstractAuthToken
 
@@ -27,8 +28,8 @@ class ApiToken(AbstractAuthToken):
     """A token of a person, with all their rights (write) or only to look (read). `token_key` is how it begins."""
 
     class Scope(models.TextChoices):
-        READ = "read", "Read only"
-        WRITE = "write", "Read and write"
+        READ = "read", _("Read only")
+        WRITE = "write", _("Read and write")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(max_length=60)
@@ -37,9 +38,6 @@ class ApiToken(AbstractAuthToken):
 
     class Meta:
         ordering = ["-created"]
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.token_key}…)"
 
     @property
     def may_write(self) -> bool:

@@ -12,6 +12,7 @@ from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.db import connection, models, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.api_tokens import ApiToken as ApiToken
 
@@ -27,7 +28,9 @@ def validate_time_zone(name: str) -> None:
             cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_timezone_names WHERE name = %s)", [name])
             known = bool(cursor.fetchone()[0])
     if not known:
-        raise ValidationError(f"{name!r} is not a time zone. Use a name such as Europe/Madrid.")
+        raise ValidationError(
+            _("%(name)s is not a time zone. Use a name such as Europe/Madrid.") % {"name": repr(name)}
+        )
 
 
 SOON = timedelta(days=7)  # before its end, a subscription's owner is told of it
@@ -80,7 +83,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=80, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
-    locale = models.CharField(max_length=16, default="en")
+    locale = models.CharField(
+        max_length=16, blank=True, default="", help_text="Empty: the browser's, until they log in"
+    )
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     date_joined = models.DateTimeField(default=timezone.now)
@@ -101,12 +106,19 @@ class User(AbstractBaseUser, PermissionsMixin):
             if not Subscription.objects.filter(user=self).exists():
                 self.subscribe(None)
 
+    @property
+    def language(self) -> str:
+        """What they are written to in: their own choice, and English until there is one."""
+        from django.conf import settings
+
+        return self.locale or settings.LANGUAGE_CODE
+
     def subscribe(self, plan: str | None) -> Subscription:
         """Puts the user on `plan` (a slug; None: DEFAULT_PLAN)."""
         from django.conf import settings
 
         row = Plan.objects.get(slug=plan or settings.DEFAULT_PLAN)
-        subscription, _ = Subscription.objects.update_or_create(user=self, defaults={"plan": row})
+        subscription, __ = Subscription.objects.update_or_create(user=self, defaults={"plan": row})
         return subscription
 
 

@@ -8,11 +8,12 @@ from datetime import timedelta
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
+from phonebank.accounts.logins import session_keys
+from phonebank.accounts.mfa import has_factor
 from phonebank.accounts.models import ApiToken, OneTimeLink, Plan, User
 from phonebank.audit.models import record
 
@@ -68,12 +69,12 @@ def consume(*, token: str, purpose: str) -> OneTimeLink:
 
 
 def log_in_by_link(*, token: str) -> User:
-    """The person whom a login link lets in."""
+    """The person whom a login link lets in, or as far as the page that asks for their second factor."""
     with transaction.atomic():
         user = consume(token=token, purpose=Purpose.LOGIN).user
         if user is None or not user.is_active:
             raise LinkSpent
-        record(actor=user, verb="link.login.used", target=user)
+        record(actor=user, verb="link.login.opened" if has_factor(user) else "link.login.used", target=user)
         return user
 
 
@@ -122,6 +123,11 @@ def change_profile(*, actor: User, name: str, time_zone: str, locale: str) -> No
             record(actor=actor, verb="user.settings_changed", target=row, changes=changes, **facts)
 
 
+def change_language(*, actor: User, language: str) -> None:
+    """By the switch that stands on every page."""
+    change_profile(actor=actor, name=actor.name, time_zone=actor.time_zone, locale=language)
+
+
 def set_password(*, actor: User, password: str) -> None:
     """A person's new password; every session of theirs ends unless the caller renews it."""
     with transaction.atomic():
@@ -134,11 +140,7 @@ def end_logins(user: User) -> None:
     """Logs the person out everywhere: browsers, programs, and links that nobody has used yet."""
     ApiToken.objects.filter(user=user).delete()
     OneTimeLink.objects.filter(user=user, used_at=None).update(used_at=timezone.now())
-    mine = [
-        row.session_key
-        for row in Session.objects.filter(expire_date__gt=timezone.now()).iterator(chunk_size=500)
-        if row.get_decoded().get(SESSION_KEY) == str(user.pk)
-    ]
+    mine = [key for key, _ in session_keys(user)]
     Session.objects.filter(session_key__in=mine).delete()
 
 

@@ -14,4 +14,5 @@ urlpatterns = [
     path("tokens/", token_views.tokens, name="tokens"),
     path("tokens/<uuid:public_id>/revoke/", token_views.token_revoke, name="token_revoke"),
     path("theme/", views.theme, name="theme"),
+    path("language/", views.language, name="language"),
 ]

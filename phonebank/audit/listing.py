@@ -14,6 +14,8 @@ from django.contrib.auth import get_user_model
 from django.core import signing
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.audit.models import Event, EventQuerySet
 from phonebank.audit.origin import How
@@ -24,7 +26,7 @@ CHUNK = 500
 SALT = "audit.cursor"
 
 
-def _text(example: str) -> forms.TextInput:
+def _text(example: Any) -> forms.TextInput:
     return forms.TextInput(attrs={"class": "form-control", "placeholder": example})
 
 
@@ -40,13 +42,15 @@ def _choice(label: str, choices: list[tuple[str, str]]) -> forms.ChoiceField:
 class Filters(forms.Form):
     """Everything is optional; what is wrong is left out, with a word about it."""
 
-    who = _choice("Who", [("", "Anybody"), ("me", "I"), ("others", "Others"), ("phonebank", "Phonebank itself")])
-    person = forms.CharField(label="Person", required=False, max_length=100, widget=_text("Name or e-mail"))
-    what = _choice("What", [("", "Everything"), *((key, word) for key, (word, _) in AREAS.items())])
-    about = forms.CharField(label="About", required=False, max_length=80, widget=_text("Session, campaign, list"))
-    how = _choice("How", [("", "Any way"), *((one.value, one.label.capitalize()) for one in How)])
-    since = forms.DateField(label="From", required=False, widget=_day())
-    until = forms.DateField(label="To", required=False, widget=_day())
+    who = _choice(
+        _("Who"), [("", _("Anybody")), ("me", _("I")), ("others", _("Others")), ("phonebank", _("Phonebank itself"))]
+    )
+    person = forms.CharField(label=_("Person"), required=False, max_length=100, widget=_text(_("Name or e-mail")))
+    what = _choice(_("What"), [("", _("Everything")), *((key, word) for key, (word, __) in AREAS.items())])
+    about = forms.CharField(label=_("About"), required=False, max_length=80, widget=_text(_("Session, campaign, list")))
+    how = _choice(_("How"), [("", _("Any way")), *((one.value, capfirst(one.label)) for one in How)])
+    since = forms.DateField(label=_("From"), required=False, widget=_day())
+    until = forms.DateField(label=_("To"), required=False, widget=_day())
 
     def __init__(self, data: Any, *, viewer: Any) -> None:
         super().__init__(data)
@@ -138,7 +142,20 @@ def _midnight(day: date) -> datetime:
 
 # --- export -----------------------------------------------------------------------------------------------------------
 
-HEADINGS = ["Time", "Who", "Verb", "Thing", "Id", "Name", "How", "Address", "Request", "Sentence", "Changes", "Facts"]
+HEADINGS = [
+    "Time",
+    "Who",
+    "Verb",
+    "Thing",
+    "Id",
+    "Name",
+    "How",
+    "Address",
+    "Request",
+    "Sentence",
+    "Changes",
+    "Facts",
+]
 
 
 class _Echo:

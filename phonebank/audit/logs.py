@@ -17,7 +17,13 @@ _SECRETS = re.compile(
     r"|(?<![0-9A-Za-z/])[0-9a-f]{64}(?![0-9A-Za-z])"  # a session key
 )
 _PASSWORD = re.compile(r"(\w://[^\s:/@]*:)[^\s@]+(?=@)")  # in an address
+# Addresses that are a secret themselves: whoever reads one of them may use it.
+_DOORS = re.compile(r"(/(?:link|invitation|confirm-email|reset/key|webhook/[0-9a-f-]{36})/)[^/\s?\"']+")
 _PHONES = re.compile(r"\+\d[\d\s().-]{5,18}\d|(?<![\w.])\d{7,15}(?=@(?:s\.whatsapp\.net|c\.us|lid))")
+
+
+# In a message: else somebody's text could look like another line, or speak to a terminal.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 
 
 class RequestId(logging.Filter):
@@ -40,6 +46,7 @@ class Line(logging.Formatter):
         copy = logging.makeLogRecord(record.__dict__)
         request_id = getattr(record, "request_id", "")
         copy.request_id = f" [{request_id}]" if request_id else ""
+        copy.msg, copy.args = _CONTROL.sub(lambda found: repr(found[0])[1:-1], record.getMessage()), None
         return masked(super().format(copy))
 
 
@@ -62,5 +69,5 @@ class Json(logging.Formatter):
 
 def masked(text: str) -> str:
     """`text` with secrets as *** and phone numbers down to their last four digits."""
-    text = _PASSWORD.sub(r"\1***", _SECRETS.sub("***", text))
+    text = _DOORS.sub(r"\1***", _PASSWORD.sub(r"\1***", _SECRETS.sub("***", text)))
     return _PHONES.sub(lambda found: "…" + re.sub(r"\D", "", found[0])[-4:], text)

@@ -8,15 +8,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class How(models.TextChoices):
-    PAGE = "page", "a page"
-    API = "api", "the API"
-    WEBHOOK = "webhook", "a webhook"
-    JOB = "job", "a background job"
-    COMMAND = "command", "a command"
-    ADMINISTRATOR = "administrator", "the administration site"
+    PAGE = "page", _("a page")
+    API = "api", _("the API")
+    WEBHOOK = "webhook", _("a webhook")
+    JOB = "job", _("a background job")
+    COMMAND = "command", _("a command")
+    ADMINISTRATOR = "administrator", _("the administration site")  # in entries of earlier versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +50,4 @@ def how_of(path: str) -> How:
         return How.API
     if path.startswith("/whatsappapi/webhook/"):
         return How.WEBHOOK
-    return How.ADMINISTRATOR if path.startswith("/admin/") else How.PAGE
+    return How.PAGE

@@ -13,6 +13,7 @@ from phonebank.audit.chain import is_genuine
 from phonebank.audit.listing import Filters, export, page
 from phonebank.audit.models import Event, Head, Seal, record
 from phonebank.audit.sentences import lines
+from phonebank.language import in_english
 
 LATE = 120  # seconds after which an event should have been sealed
 
@@ -44,7 +45,8 @@ def export_csv(request: HttpRequest) -> StreamingHttpResponse:
     last = Event.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     asked = {name: value for name, value in filters.cleaned_data.items() if value}
     record(actor=request.user, verb="audit.exported", **({"filters": asked} if asked else {}))
-    answer = StreamingHttpResponse(export(found.filter(pk__lte=last), request.user), content_type="text/csv")
+    written = export(found.filter(pk__lte=last), request.user)
+    answer = StreamingHttpResponse(in_english(written), content_type="text/csv")
     name = f"audit-{timezone.localdate():%Y-%m-%d}.csv"
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer

@@ -1,4 +1,4 @@
-"""All settings, from the environment; the one file (docs: README, "Settings")."""
+"""All settings, from the environment; the one file (docs/settings.md)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from environ import FileAwareEnv
 
+from phonebank import __version__
+from phonebank.audit import reports
 from phonebank.config.keys import audit_key, field_keys, secret_key
 from phonebank.embedded import Cluster, data_home
 
@@ -45,6 +47,7 @@ INSTALLED_APPS = [
     "phonebank.whatsappapi",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "csp",
     "django_htmx",
     "template_partials",
@@ -56,19 +59,23 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "phonebank.audit.middleware.AuditMiddleware",
+    "phonebank.config.headers.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "phonebank.accounts.middleware.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "phonebank.accounts.lifetime.LifetimeMiddleware",
     "phonebank.accounts.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "phonebank.config.gone.GoneMiddleware",
 ]
 
 ROOT_URLCONF = "phonebank.config.urls"
@@ -113,6 +120,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "phonebank.accounts.passwords.OwnWordsValidator"},
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "whatsappapi:dashboard"
@@ -128,15 +136,40 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory" if EMAIL_URL else "none"
 ACCOUNT_CHANGE_EMAIL = True  # a new address takes the place of the old one once it is proven
 ACCOUNT_SIGNUP_FORM_CLASS = "phonebank.accounts.forms.SignupForm"
 ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_RATE_LIMITS = {"guess": "10/m/ip"}  # besides allauth's own: accounts/adapter.py
+# The second factor (docs/security.md): codes of an app, each for 30 seconds and once.
+MFA_ADAPTER = "phonebank.accounts.mfa.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_FORMS = {"authenticate": "phonebank.accounts.mfa_forms.CodeForm"}
+MFA_TOTP_ISSUER = "Phonebank"
+MFA_TOTP_TOLERANCE = 0
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+# Where mail is set up nobody logs in before their address is proven; a later address may wait for its proof.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
 if EMAIL_URL:
     vars().update(env.email_url_config(EMAIL_URL))
 else:
     EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Phonebank <phonebank@localhost>")
 
+# Languages of the interface (docs/languages.md), each by its own name. Numbers are grouped where a template asks for it
+# (intcomma), not everywhere: ids, years and fields stay as they are.
 LANGUAGE_CODE = "en"
+LANGUAGES = [
+    ("en", "English (United States)"),
+    ("en-gb", "English (United Kingdom)"),
+    ("es", "Español"),
+    ("pt-br", "Português (Brasil)"),
+    ("ar", "العربية"),
+    ("id", "Bahasa Indonesia"),
+    ("hi", "हिन्दी"),
+]
+LOCALE_PATHS = [PACKAGE / "locale"]
 FORMAT_MODULE_PATH = ["phonebank.config.formats"]
-LANGUAGES = [("en", "English (United States)"), ("en-gb", "English (United Kingdom)")]
+LANGUAGE_COOKIE_AGE = 31_536_000
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = IS_HTTPS
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
@@ -146,7 +179,9 @@ WHITENOISE_MAX_AGE = 3600
 
 # Safe by default
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
-SESSION_COOKIE_HTTPONLY = True
+if IS_HTTPS:  # browsers then take these cookies from this very host only, over https
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = IS_HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked from beside us, not through the proxy
@@ -173,12 +208,13 @@ CONTENT_SECURITY_POLICY = {
         "object-src": ["'none'"],
     }
 }
-# Login throttles count over all web processes; there is no second store to ask.
+# Login throttles count over all web processes; there is no second store to ask. A full cache drops rows that are still
+# needed, and Django's 300 are filled by whoever tries as many made-up addresses.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "phonebank_cache",
-        "OPTIONS": {"MAX_ENTRIES": 100_000},  # beyond it rows go that still say who guesses passwords too often
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
 }
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if TRUSTED_PROXY else 0
@@ -271,3 +307,5 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="WARNING")},
     "loggers": {"phonebank": {"level": env.str("LOG_LEVEL", default="INFO")}},
 }
+if SENTRY_DSN := env.str("SENTRY_DSN", default=""):
+    reports.begin(SENTRY_DSN, __version__)

@@ -46,6 +46,7 @@ urlpatterns = [
     path("whatsappapi/", include("phonebank.whatsappapi.urls")),
     path("accounts/", include("phonebank.accounts.urls")),
     path("accounts/", include(account_pages)),
+    path("accounts/", include("phonebank.accounts.mfa_urls")),
     path("link/<str:token>/", phone_link, name="phone_link"),
     path("audit/", include("phonebank.audit.urls")),
     path("metrics", prometheus, name="metrics"),

@@ -66,7 +66,7 @@ def _copied(source: Path) -> Path:
 def _open_to_all(tree: Path) -> None:
     """The copy is ours and holds nothing private: everybody may read it, only root may write."""
     for folder, _, names in os.walk(tree):
-        os.chmod(folder, 0o755)  # noqa: S103
+        os.chmod(folder, 0o755)  # nosec B103 # noqa: S103 - programs that everybody may have
         for name in names:
             path = Path(folder, name)
             if not path.is_symlink():

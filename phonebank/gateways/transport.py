@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 import aiohttp
 from aiohttp import AddrInfoType
@@ -45,6 +46,14 @@ class Failure:
     http_status: int | None = None
 
 
+class When(TypedDict, total=False):
+    """About the first byte of a request: a `boot_clock` time in seconds after which it may not leave any more, and what
+    is called at the moment when it does."""
+
+    send_before: float | None
+    leaving: Callable[[], None] | None
+
+
 class _NotWritten(Exception):
     """Leaves a request body before its first byte."""
 
@@ -58,9 +67,12 @@ class GuardedBody(aiohttp.BytesPayload):
     start much later; here nothing lies between the look and the write.
     """
 
-    def __init__(self, body: bytes, send_before: float | None = None, content_type: str = "application/json") -> None:
-        super().__init__(body, content_type=content_type)
+    def __init__(
+        self, body: bytes, send_before: float | None = None, leaving: Callable[[], None] | None = None
+    ) -> None:
+        super().__init__(body, content_type="application/json")
         self.send_before = send_before
+        self.leaving = leaving
         self.written = False
         self.late = False
         self.revoked = False  # reported as unsent: a write task that starts only now must not write any more
@@ -77,6 +89,8 @@ class GuardedBody(aiohttp.BytesPayload):
             self.late = True
             raise _NotWritten("too late to send")
         self.written = True
+        if self.leaving is not None:
+            self.leaving()
         await super().write_with_length(writer, content_length)
 
 

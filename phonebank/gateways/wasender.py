@@ -6,7 +6,7 @@ import io
 import logging
 from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as quoted  # what the encoder itself does with a string
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import quote
 
 import aiohttp
@@ -17,7 +17,7 @@ from phonebank.gateways.calls import encode_json, read_answer, read_value
 from phonebank.gateways.coerce import as_object, as_phone, as_text, normalise_status
 from phonebank.gateways.errors import NotFound, Refused, UnexpectedAnswer
 from phonebank.gateways.outcomes import classify
-from phonebank.gateways.transport import GuardedBody, exchange, open_http, time_limits
+from phonebank.gateways.transport import GuardedBody, When, exchange, open_http, time_limits
 from phonebank.gateways.wasender_sessions import WEBHOOK_EVENTS, SessionCalls
 
 __all__ = ["WEBHOOK_EVENTS", "WaSender", "normalise_status", "open_http"]
@@ -37,26 +37,27 @@ class WaSender(SessionCalls):
         super().__init__(base_url, http, deadline=deadline, connect_timeout=connect_timeout)
         self._send_url = self._url("/send-message")
 
-    async def send_text(self, api_key: str, to: str, text: str, *, send_before: float | None = None) -> Outcome:
+    async def send_text(self, api_key: str, to: str, text: str, **when: Unpack[When]) -> Outcome:
         """Send `text` to the +E164 number `to`; see `send`."""
-        return await self._post(api_key, f'{{"to":{quoted(to)},"text":{quoted(text)}}}'.encode(), send_before)
+        return await self._post(api_key, f'{{"to":{quoted(to)},"text":{quoted(text)}}}'.encode(), when)
 
-    async def send(self, api_key: str, payload: Mapping[str, Any], *, send_before: float | None = None) -> Outcome:
+    async def send(self, api_key: str, payload: Mapping[str, Any], **when: Unpack[When]) -> Outcome:
         """POST a message of any kind of contract 3, once. Raises nothing but CancelledError.
 
         `send_before` is a `boot_clock` time in seconds: if it has passed when the first byte is to be written,
-        nothing is written and the outcome is Deferred("late").
+        nothing is written and the outcome is Deferred("late"). `leaving` is called when it is written.
         """
         try:
             body = encode_json(payload).encode()
         except (TypeError, ValueError, RecursionError):
             return Rejected("invalid", "the message cannot be encoded", 0)
-        return await self._post(api_key, body, send_before)
+        return await self._post(api_key, body, when)
 
-    async def _post(self, api_key: str, payload: bytes, send_before: float | None) -> Outcome:
-        if send_before is not None and boot_clock() > send_before:
+    async def _post(self, api_key: str, payload: bytes, when: When) -> Outcome:
+        before = when.get("send_before")
+        if before is not None and boot_clock() > before:
             return Deferred("late", "the moment to send had passed", 0.0, None)
-        body = GuardedBody(payload, send_before)
+        body = GuardedBody(payload, **when)
         headers = {"Authorization": f"Bearer {api_key}"}
         result = await exchange(self._http, "POST", self._send_url, headers, self._limits, body)
         try:

@@ -8,6 +8,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.forms import RADIOS
@@ -19,7 +21,15 @@ from phonebank.whatsappapi.services.drafts import DAY
 from phonebank.whatsappapi.services.media import NO_MEDIA
 from phonebank.whatsappapi.services.senders import Senders
 
-DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+DAYS = [
+    gettext_lazy("Monday"),
+    gettext_lazy("Tuesday"),
+    gettext_lazy("Wednesday"),
+    gettext_lazy("Thursday"),
+    gettext_lazy("Friday"),
+    gettext_lazy("Saturday"),
+    gettext_lazy("Sunday"),
+]
 OFFICE = (9 * 60, 18 * 60)  # what a day offers that has no times yet
 LOCAL = "%Y-%m-%dT%H:%M"
 
@@ -50,10 +60,12 @@ class StepForm(forms.Form):
 
 
 class AudienceForm(StepForm):
-    name = forms.CharField(max_length=120, label="Name", help_text="Only you and your team see it.")
-    lists = Ids(required=False, label="Lists")
-    tags = Ids(required=False, label="Tags")
-    without = Ids(required=False, label="Left out")
+    name = forms.CharField(
+        max_length=120, label=gettext_lazy("Name"), help_text=gettext_lazy("Only you and your team see it.")
+    )
+    lists = Ids(required=False, label=gettext_lazy("Lists"))
+    tags = Ids(required=False, label=gettext_lazy("Tags"))
+    without = Ids(required=False, label=gettext_lazy("Left out"))
 
     def initial_of(self, campaign: Campaign) -> dict[str, Any]:
         chosen = audience.chosen(campaign)
@@ -99,7 +111,7 @@ class MessageForm(MediaFields, StepForm):
     body = forms.CharField(
         max_length=4096,
         required=False,
-        label="Message",
+        label=gettext_lazy("Message"),
         widget=forms.Textarea(attrs={"rows": 8, "dir": "auto"}),
     )
 
@@ -118,24 +130,24 @@ class MessageForm(MediaFields, StepForm):
 
 
 class SendersForm(StepForm):
-    wa_sessions = Ids(required=False, label="Sessions")
-    groups = Ids(required=False, label="Groups")
+    wa_sessions = Ids(required=False, label=gettext_lazy("Sessions"))
+    groups = Ids(required=False, label=gettext_lazy("Groups"))
     policy = forms.ChoiceField(
         choices=Campaign.Policy.choices,
         widget=forms.RadioSelect(attrs=RADIOS),
-        label="When a session cannot send any more",
+        label=gettext_lazy("When a session cannot send any more"),
     )
     is_sticky = forms.BooleanField(
         required=False,
-        label="People stay with the number they talk with",
-        help_text="Who wrote to one of these sessions before gets the message from the same one.",
+        label=gettext_lazy("People stay with the number they talk with"),
+        help_text=gettext_lazy("Who wrote to one of these sessions before gets the message from the same one."),
     )
     pace = forms.IntegerField(
         required=False,
         min_value=1,
         max_value=6000,
-        label="Messages a minute and session",
-        help_text="Empty: as fast as the plan and the gateway allow.",
+        label=gettext_lazy("Messages a minute and session"),
+        help_text=gettext_lazy("Empty: as fast as the plan and the gateway allow."),
     )
 
     def initial_of(self, campaign: Campaign) -> dict[str, Any]:
@@ -163,32 +175,36 @@ class SendersForm(StepForm):
 
 class ScheduleForm(StepForm):
     when = forms.ChoiceField(
-        choices=[("now", "As soon as I press Start"), ("later", "At a time")], widget=forms.RadioSelect(attrs=RADIOS)
+        choices=[("now", gettext_lazy("As soon as I press Start")), ("later", gettext_lazy("At a time"))],
+        widget=forms.RadioSelect(attrs=RADIOS),
     )
     at = forms.DateTimeField(
         required=False,
-        label="Start",
+        label=gettext_lazy("Start"),
         input_formats=[LOCAL, f"{LOCAL}:%S"],
         widget=forms.DateTimeInput(format=LOCAL, attrs={"type": "datetime-local"}),
     )
     hours = forms.ChoiceField(
-        choices=[("any", "At any time"), ("some", "Only at these times")], widget=forms.RadioSelect(attrs=RADIOS)
+        choices=[("any", gettext_lazy("At any time")), ("some", gettext_lazy("Only at these times"))],
+        widget=forms.RadioSelect(attrs=RADIOS),
     )
     quiet_start = forms.TimeField(
-        required=False, label="Quiet from", widget=forms.TimeInput(format="%H:%M", attrs={"type": "time"})
+        required=False, label=gettext_lazy("Quiet from"), widget=forms.TimeInput(format="%H:%M", attrs={"type": "time"})
     )
     quiet_end = forms.TimeField(
-        required=False, label="Quiet until", widget=forms.TimeInput(format="%H:%M", attrs={"type": "time"})
+        required=False,
+        label=gettext_lazy("Quiet until"),
+        widget=forms.TimeInput(format="%H:%M", attrs={"type": "time"}),
     )
     expires_at = forms.DateTimeField(
         required=False,
-        label="Ends",
+        label=gettext_lazy("Ends"),
         input_formats=[LOCAL, f"{LOCAL}:%S"],
         widget=forms.DateTimeInput(format=LOCAL, attrs={"type": "datetime-local"}),
-        help_text="Who has not been reached by then is not written to any more.",
+        help_text=gettext_lazy("Who has not been reached by then is not written to any more."),
     )
-    cap_day = forms.IntegerField(required=False, min_value=1, max_value=20, label="A day")
-    cap_month = forms.IntegerField(required=False, min_value=1, max_value=200, label="In 30 days")
+    cap_day = forms.IntegerField(required=False, min_value=1, max_value=20, label=gettext_lazy("A day"))
+    cap_month = forms.IntegerField(required=False, min_value=1, max_value=200, label=gettext_lazy("In 30 days"))
 
     def initial_of(self, campaign: Campaign) -> dict[str, Any]:
         same = ("quiet_start", "quiet_end", "expires_at", "cap_day", "cap_month")
@@ -217,7 +233,7 @@ class ScheduleForm(StepForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("when") == "later" and not data.get("at") and "at" not in self.errors:
-            self.add_error("at", "Say when it starts.")
+            self.add_error("at", _("Say when it starts."))
         if data.get("hours") == "some":
             data["windows"] = [self._span(day) for day in self.days]
         return data
@@ -228,7 +244,7 @@ class ScheduleForm(StepForm):
         try:
             start, end = (time.fromisoformat(day[one]) for one in ("start", "end"))
         except ValueError:
-            raise ValidationError(f"{day['name']}: write both times like 09:00.") from None
+            raise ValidationError(_("%(day)s: write both times like 09:00.") % {"day": day["name"]}) from None
         # Midnight at the end is the end of the day.
         return [start.hour * 60 + start.minute, end.hour * 60 + end.minute or DAY]
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from django.db.models import F, OrderBy, Q
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.whatsappapi.models import SessionGroup, WaSenderSession
 from phonebank.whatsappapi.models.sessions import WaSenderSessionQuerySet
@@ -23,23 +24,23 @@ CONNECTED = Q(status=Status.CONNECTED, is_active=True, is_surplus=False) & ~REFU
 DISCONNECTED = Q(status=Status.DISCONNECTED, is_active=True)
 # The dashboard's three counters; every session is in one of them.
 STANDINGS: dict[str, tuple[str, Q]] = {
-    "connected": ("Connected", CONNECTED),
-    "attention": ("Needs attention", ~CONNECTED & ~DISCONNECTED),
-    "disconnected": ("Not connected", DISCONNECTED),
+    "connected": (_("Connected"), CONNECTED),
+    "attention": (_("Needs attention"), ~CONNECTED & ~DISCONNECTED),
+    "disconnected": (_("Not connected"), DISCONNECTED),
 }
 # Further words that a status may be asked by.
 STATUSES: dict[str, str] = {
-    Status.NEED_SCAN: "Needs a scan",
-    Status.NEED_PASSKEY: "Needs a passkey",
-    Status.CONNECTING: "Connecting",
-    Status.LOGGED_OUT: "Logged out",
-    Status.EXPIRED: "Expired",
-    Status.UNKNOWN: "Unknown",
+    Status.NEED_SCAN: _("Needs a scan"),
+    Status.NEED_PASSKEY: _("Needs a passkey"),
+    Status.CONNECTING: _("Connecting"),
+    Status.LOGGED_OUT: _("Logged out"),
+    Status.EXPIRED: _("Expired"),
+    Status.UNKNOWN: _("Unknown"),
 }
 LIGHTS: dict[str, tuple[str, int]] = {
-    "green": ("Ready to send", 2),
-    "yellow": ("With doubts", 1),
-    "red": ("Cannot send now", 0),
+    "green": (_("Ready to send"), 2),
+    "yellow": (_("With doubts"), 1),
+    "red": (_("Cannot send now"), 0),
 }
 
 
@@ -54,19 +55,19 @@ def _down(*fields: str) -> list[OrderBy]:
 NAME = Lower("session_name")
 # Orders by name; the empty one is the table's own: the default session first, then by age.
 SORTS: dict[str, tuple[str, list[object]]] = {
-    "": ("Default first", [*_down("is_default"), *_up("created_at")]),
-    "light": ("Worst first", [*_up("light"), *_down("status_since")]),
-    "-light": ("Best first", [*_down("light"), *_down("status_since")]),
-    "name": ("Name, A to Z", [NAME.asc()]),
-    "-name": ("Name, Z to A", [NAME.desc()]),
-    "phone": ("Number", _up("phone_number")),
-    "-phone": ("Number, descending", _down("phone_number")),
-    "-used": ("Most sent today", _down("used_today")),
-    "used": ("Least sent today", _up("used_today")),
-    "-active": ("Active last", _down("last_active_at")),
-    "active": ("Longest silent", [F("last_active_at").asc(nulls_first=True)]),
-    "-created": ("Newest", _down("created_at")),
-    "created": ("Oldest", _up("created_at")),
+    "": (_("Default first"), [*_down("is_default"), *_up("created_at")]),
+    "light": (_("Worst first"), [*_up("light"), *_down("status_since")]),
+    "-light": (_("Best first"), [*_down("light"), *_down("status_since")]),
+    "name": (_("Name, A to Z"), [NAME.asc()]),
+    "-name": (_("Name, Z to A"), [NAME.desc()]),
+    "phone": (_("Number"), _up("phone_number")),
+    "-phone": (_("Number, descending"), _down("phone_number")),
+    "-used": (_("Most sent today"), _down("used_today")),
+    "used": (_("Least sent today"), _up("used_today")),
+    "-active": (_("Active last"), _down("last_active_at")),
+    "active": (_("Longest silent"), [F("last_active_at").asc(nulls_first=True)]),
+    "-created": (_("Newest"), _down("created_at")),
+    "created": (_("Oldest"), _up("created_at")),
 }
 OFFERED = ["", "light", "name", "-used", "-active", "-created"]  # where there is no table head to press
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import MediaKind
@@ -23,20 +25,22 @@ class MediaFields(forms.Form):
     """The three fields of `_media_field.html`. `take_media` reads them once the form is valid."""
 
     media_kind = forms.ChoiceField(
-        choices=[("", "Nothing, just the text"), *MediaKind.choices], required=False, label="Carries"
+        choices=[("", gettext_lazy("Nothing, just the text")), *MediaKind.choices],
+        required=False,
+        label=gettext_lazy("Carries"),
     )
     media_url = forms.CharField(max_length=2000, required=False, widget=forms.HiddenInput)
     media_link = forms.CharField(
         max_length=2000,
         required=False,
-        label="Address",
-        help_text="https://, for a file that anybody can open. WaSender fetches it when it sends.",
+        label=gettext_lazy("Address"),
+        help_text=gettext_lazy("https://, for a file that anybody can open. WaSender fetches it when it sends."),
         widget=forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off", "placeholder": "https://"}),
     )
     media_file = forms.FileField(
         required=False,
-        label="File",
-        help_text="Pictures to 5 MB, videos and voice notes to 16 MB, documents to 25 MB.",
+        label=gettext_lazy("File"),
+        help_text=gettext_lazy("Pictures to 5 MB, videos and voice notes to 16 MB, documents to 25 MB."),
         widget=forms.FileInput(attrs={"accept": ACCEPT}),
     )
 
@@ -55,7 +59,7 @@ class MediaFields(forms.Form):
         kind, file, link = data["media_kind"], data["media_file"], data["media_link"].strip()
         url = link or self.held
         if kind and not file and not url:
-            self._fail("media_file", "Choose a file, or give the address of one.")
+            self._fail("media_file", _("Choose a file, or give the address of one."))
         try:
             return media.read(
                 actor=actor,
@@ -85,13 +89,15 @@ class MediaFields(forms.Form):
 
 
 class TemplateForm(MediaFields):
-    name = forms.CharField(max_length=80, label="Name", help_text="Only you and your team see it.")
+    name = forms.CharField(
+        max_length=80, label=gettext_lazy("Name"), help_text=gettext_lazy("Only you and your team see it.")
+    )
     body = forms.CharField(
         max_length=media.LONGEST,
         required=False,
-        label="Message",
+        label=gettext_lazy("Message"),
         widget=forms.Textarea(attrs={"rows": 7, "dir": "auto"}),
-        help_text="Empty only beside a file. A voice note carries no text.",
+        help_text=gettext_lazy("Empty only beside a file. A voice note carries no text."),
     )
     field_order = ("name", "body", "media_kind", "media_url", "media_file", "media_link")
 
@@ -99,6 +105,6 @@ class TemplateForm(MediaFields):
 class AnswerForm(forms.Form):
     body = forms.CharField(
         max_length=media.LONGEST,
-        label="Your answer",
+        label=gettext_lazy("Your answer"),
         widget=forms.Textarea(attrs={"rows": 3, "dir": "auto", "autocomplete": "off"}),
     )

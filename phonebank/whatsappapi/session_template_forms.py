@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.forms import LOGGING, PROTECTION, _within_plan, daily_limit_field
@@ -13,17 +14,21 @@ from phonebank.whatsappapi.models import GatewayAccount, SessionGroup, SessionTe
 
 
 class SessionTemplateForm(forms.Form):
-    name = forms.CharField(max_length=60, label="Name of the template")
+    name = forms.CharField(max_length=60, label=_("Name of the template"))
     naming = forms.CharField(
-        max_length=50, required=False, label="Names of its sessions",
-        help_text="{n} becomes the next free number: Shop 1, Shop 2. Empty: Session 1, Session 2.",
-        widget=forms.TextInput(attrs={"placeholder": "Shop {n}"}),
+        max_length=50, required=False, label=_("Names of its sessions"),
+        help_text=_("{n} becomes the next free number: Shop 1, Shop 2. Empty: Session 1, Session 2."),
+        widget=forms.TextInput(attrs={"placeholder": _("Shop {n}")}),
     )  # fmt: skip
     daily_limit = daily_limit_field()
-    account_protection = forms.BooleanField(required=False, label="Account protection", help_text=PROTECTION)
-    log_messages = forms.BooleanField(required=False, label="Message log at the gateway", help_text=LOGGING)
+    account_protection = forms.BooleanField(required=False, label=_("Account protection"), help_text=PROTECTION)
+    log_messages = forms.BooleanField(required=False, label=_("Message log at the gateway"), help_text=LOGGING)
     groups = forms.ModelMultipleChoiceField(
-        SessionGroup.objects.none(), to_field_name="public_id", widget=forms.CheckboxSelectMultiple, required=False
+        SessionGroup.objects.none(),
+        label=_("Groups"),
+        to_field_name="public_id",
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
     )
 
     def __init__(
@@ -43,12 +48,14 @@ class FromTemplateForm(forms.Form):
     """Sessions for some numbers, one a line."""
 
     account = forms.ModelChoiceField(
-        GatewayAccount.objects.none(), label="Gateway account", empty_label=None, to_field_name="public_id"
+        GatewayAccount.objects.none(), label=_("Gateway account"), empty_label=None, to_field_name="public_id"
     )
     numbers = forms.CharField(
-        max_length=2000, label="Phone numbers", help_text="One a line, with country code, such as +49 1512 3456789.",
+        max_length=2000,
+        label=_("Phone numbers"),
+        help_text=_("One a line, with country code, such as +49 1512 3456789."),
         widget=forms.Textarea(attrs={"rows": 6, "inputmode": "tel", "autocomplete": "off"}),
-    )  # fmt: skip
+    )
 
     def __init__(self, *args: Any, accounts: QuerySet[GatewayAccount], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

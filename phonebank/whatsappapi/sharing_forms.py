@@ -5,26 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.whatsappapi.models import SessionShare
 
 LOCAL = "%Y-%m-%dT%H:%M"
 ROLES = [
-    ("viewer", "Viewer: looks at it"),
-    ("operator", "Operator: sends over it"),
+    ("viewer", _("Viewer: looks at it")),
+    ("operator", _("Operator: sends over it")),
 ]
 
 
 class TermsForm(forms.Form):
     """What somebody may do with a session, and until when (in the time zone of whoever fills it in)."""
 
-    role = forms.ChoiceField(choices=ROLES, label="What they may do")
+    role = forms.ChoiceField(choices=ROLES, label=_("What they may do"))
     until = forms.DateTimeField(
         required=False,
-        label="Until",
+        label=_("Until"),
         input_formats=[LOCAL, f"{LOCAL}:%S"],
         widget=forms.DateTimeInput(format=LOCAL, attrs={"type": "datetime-local"}),
-        help_text="Empty: until you end it.",
+        help_text=_("Empty: until you end it."),
     )
 
     @classmethod
@@ -38,7 +39,7 @@ class TermsForm(forms.Form):
 
 
 class InviteForm(TermsForm):
-    email = forms.EmailField(label="E-mail", help_text="Of somebody who has an account here, or will have one.")
+    email = forms.EmailField(label=_("E-mail"), help_text=_("Of somebody who has an account here, or will have one."))
 
     field_order = ("email", "role", "until")
 

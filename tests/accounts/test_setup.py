@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection
+from django.db.transaction import TransactionManagementError
 from django.test import Client
 
 from phonebank.accounts import services
+from phonebank.accounts.administrators import check_another
 from phonebank.accounts.models import OneTimeLink, User
 
 FORM = {"email": "first@example.org", "name": "First", "password": "correct horse 9", "time_zone": "Europe/Madrid"}
@@ -83,3 +85,10 @@ def test_sixteen_at_once_use_a_login_link_once(ana: User) -> None:
     url = f"/accounts/link/{services.make_link(purpose=services.Purpose.LOGIN, user=ana)}/"
     statuses = at_once([lambda: Client().post(url).status_code] * 16)
     assert sorted(statuses) == [302] + [410] * 15
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whether_another_administrator_is_left_is_asked_in_a_transaction_only() -> None:
+    """Outside of one the answer would be out of date at once."""
+    with pytest.raises(TransactionManagementError):
+        check_another(User())

@@ -2,6 +2,7 @@
 
 Starts a throw-away PostgreSQL, the sandbox and `phonebank web`, gives a user one of everything, then runs schemathesis
 (an executable of its own virtual environment: it does not run on Python 3.11.7). Its exit code is ours.
+WHO=viewer asks as somebody to whom one of the sessions is lent, to look at it only.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def furnish(sandbox: str) -> tuple[str, dict[str, str]]:
     from phonebank.accounts.models import User
     from phonebank.sandbox import DEFAULT_TOKEN
     from phonebank.whatsappapi.models import Contact
-    from phonebank.whatsappapi.services import bulk, campaigns, contacts, gateways, groups, optout, sessions
+    from phonebank.whatsappapi.services import bulk, campaigns, contacts, gateways, groups, optout, sessions, sharing
 
     settings.LOCAL_URL = os.environ["LOCAL_URL"]
     user = User.objects.create_user("fuzz@phonebank.example", plan="enterprise")
@@ -98,7 +99,12 @@ def furnish(sandbox: str) -> tuple[str, dict[str, str]]:
     campaign = campaigns.create_campaign(
         actor=user, name="Sale", contact_list=people, body="Hi {{ name|there }}", wa_sessions=linked
     )
-    _, token = create_token(actor=user, name="fuzz", scope="write", days=1)
+    asking = user
+    if os.environ.get("WHO") == "viewer":
+        asking = User.objects.create_user("viewer@phonebank.example")
+        share, link = sharing.invite(actor=user, wa_session=linked[0], email=asking.email, role="viewer")
+        sharing.accept(actor=asking, share=share, token=link)
+    _, token = create_token(actor=asking, name="fuzz", scope="write", days=1)
     things = {
         "sessions": linked[0],
         "groups": groups.create_group(actor=user, name="Team", wa_sessions=linked),

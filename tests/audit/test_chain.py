@@ -338,6 +338,29 @@ def test_a_changed_log_is_not_pruned(desk: Desk) -> None:
     assert Event.objects.count() == 5
 
 
+def test_what_was_never_sealed_is_not_pruned(desk: Desk) -> None:
+    events(desk.user, 2)
+    assert chain.prune(datetime(2100, 1, 1, tzinfo=UTC)) == 0 and Event.objects.count() == 2
+
+
+def test_under_a_forged_head_nothing_is_pruned(desk: Desk) -> None:
+    sealed(desk.user, 2)
+    with by_the_databases_owner():
+        sql("UPDATE audit_head SET base_count = 1")
+    with pytest.raises(chain.ChainBroken, match="not written by this"):
+        chain.prune(datetime(2100, 1, 1, tzinfo=UTC))
+    assert Event.objects.count() == 2
+
+
+def test_a_head_that_is_gone_is_not_made_anew(desk: Desk) -> None:
+    sealed(desk.user, 2)
+    with by_the_databases_owner():
+        sql("DELETE FROM audit_head")
+    events(desk.user, 1)
+    with pytest.raises(chain.ChainBroken, match="is gone"):
+        chain.seal()
+
+
 def test_the_command_says_what_it_found(desk: Desk) -> None:
     events(desk.user, 5)
     out, err = StringIO(), StringIO()

@@ -75,7 +75,6 @@ def test_an_address_that_is_none_is_left_out(desk: Desk, address: str) -> None:
     [
         ("/api/sessions/", "api"),
         ("/whatsappapi/webhook/x/", "webhook"),
-        ("/admin/", "administrator"),
         ("/whatsappapi/sessions/", "page"),
         ("/whatsappapi/administration/", "page"),
     ],

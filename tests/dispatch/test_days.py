@@ -220,7 +220,7 @@ class Weather(Engine):
 
     async def _send(self, claim: Any) -> None:
         self.at.append(self.clock + max(0.0, claim.due - time.monotonic()))
-        claim.due = 0.0
+        claim.due = claim.gap = 0.0
         await super()._send(claim)
 
     async def round(self) -> None:

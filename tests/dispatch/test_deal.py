@@ -271,3 +271,11 @@ def test_moved_rows_do_not_fall_behind_a_cursor_at_the_tail(bench: Bench) -> Non
     down(lost)
     assert bench.redeal(campaign) == 2
     assert len(bench.claim({other.pk: 9})) == 2
+
+
+def test_who_was_refused_by_a_session_goes_to_another_and_nobody_to_a_full_one() -> None:
+    first, second = (deal.Lane(n, n * 10, f"Desk {n}", True, n, 0, f"mark{n}", "") for n in (1, 2))
+    tails = {1: 100, 2: 200}
+    people = [(1, []), (2, ["mark2"]), (3, []), (4, []), (5, [])]
+    moves = deal._assign(people, [first, second], tails)
+    assert moves == [(1, 10, 101), (3, 20, 201), (4, 20, 202)]  # 2: the first has no place left, the second refused it

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -17,8 +19,8 @@ from phonebank.accounts.models import User
 from phonebank.gateways.base import Accepted, Deferred, MaybeSent
 from phonebank.gateways.transport import open_http
 from phonebank.whatsappapi.dispatch import worker
-from phonebank.whatsappapi.dispatch.claim import Ticked
-from phonebank.whatsappapi.dispatch.worker import UNSENT, Engine
+from phonebank.whatsappapi.dispatch.claim import HORIZON, Ticked, tick
+from phonebank.whatsappapi.dispatch.worker import UNSENT, Engine, _halves
 from phonebank.whatsappapi.models import Alert, Attempt, GatewayAccount, Message, WaSenderSession
 from tests.dispatch.bench import Bench
 
@@ -210,6 +212,74 @@ def test_a_claim_that_waited_too_long_is_never_written(bench: Bench, engine: Dri
     assert bench.state(claim) == "queued"
 
 
+def test_after_a_change_of_the_key_the_door_is_opened_anew(bench: Bench, engine: Driven) -> None:
+    session = bench.session()
+    bench.campaign(bench.people(4), [session])
+    engine.limits.in_flight = 1
+    engine.round()
+    WaSenderSession.objects.filter(pk=session.pk).update(key_version=2)
+    bench.settle(bench.accepted(engine.kept[0]))
+    engine.flying = {}
+    engine.round()
+    assert session.pk not in engine.doors and engine.kept[1].key_version == 2
+    bench.settle(bench.accepted(engine.kept[1]))
+    engine.flying = {}
+    engine.round()
+    assert engine.doors[session.pk].version == 2
+
+
+def test_a_deadlock_is_tried_again_at_once(bench: Bench, engine: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.campaign(bench.people(1), [bench.session()])
+    calls: list[None] = []
+
+    async def once(*call: Any) -> None:
+        calls.append(None)
+        if len(calls) == 1:
+            raise psycopg.errors.DeadlockDetected
+        await tick(*call)
+
+    monkeypatch.setattr(worker, "tick", once)
+    engine.round()
+    assert len(calls) == 2 and len(engine.kept) == 1
+
+
+def test_a_refused_tick_is_halved_down_to_one_row_or_session() -> None:
+    a, b = ("a", "x"), ("b", "x")
+    assert _halves([a, b], {}) == [([a], {}), ([b], {})]
+    assert _halves([a], {1: 1}) == [([], {1: 1})]
+    assert _halves([], {1: 1, 2: 1, 3: 1}) == [([], {1: 1}), ([], {2: 1, 3: 1})]
+    assert _halves([], {1: 1}) == _halves([a], {}) == []
+
+
+def test_what_leaves_late_moves_what_follows(bench: Bench, engine: Driven) -> None:
+    """The gateway counts from one arrival to the next: a late one and a punctual one would be too close."""
+    bench.account.rate_per_minute = None
+    bench.account.save()
+    session = bench.session(account_protection=True)
+    bench.campaign(bench.people(2), [session])
+    engine.round()
+    [late] = engine.kept
+    assert late.gap == 5.05 and engine._wants(late.due + 5.05)
+    left: list[float] = []
+
+    async def note(*call: Any, leaving: Any, **more: Any) -> Any:
+        await asyncio.sleep(0 if left else 0.3)  # connects first
+        leaving()
+        left.append(time.monotonic())
+        return bench.accepted(late)[1]
+
+    async def send() -> None:
+        engine.doors[session.pk].gateway = SimpleNamespace(send_text=note)
+        late.due, late.gap = time.monotonic() - 0.4, 2.0
+        await Engine._send(engine, late)
+        engine.due[session.pk] = late.due + late.gap
+        assert not engine._wants(late.due + late.gap - HORIZON) and engine._wants(left[0] + late.gap - HORIZON)
+        await Engine._send(engine, replace(late, due=late.due + late.gap))
+
+    bench.run(send())
+    assert 2.0 <= left[1] - left[0] < 30
+
+
 def test_shards_are_held_in_the_name_of_one_job(bench: Bench) -> None:
     async def work() -> None:
         engine = Engine({})
@@ -286,5 +356,12 @@ def test_a_drain_without_a_database_ends_after_the_lease() -> None:
         engine.flying = {1: 1}
         engine.drain()
         started = time.monotonic()
-        asyncio.run(asyncio.wait_for(engine.run(), 60))
+
+        async def run() -> asyncio.Task[None]:
+            hanging = asyncio.create_task(asyncio.sleep(3600))
+            engine.tasks.add(hanging)
+            await asyncio.wait_for(engine.run(), 60)
+            return hanging
+
+        assert asyncio.run(run()).cancelled()
         assert 2.5 < time.monotonic() - started < 30

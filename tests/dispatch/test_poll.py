@@ -19,7 +19,16 @@ from phonebank.whatsappapi.dispatch import budget, poll
 from phonebank.whatsappapi.dispatch.settle import Claim
 from phonebank.whatsappapi.dispatch.sql import poll as sql
 from phonebank.whatsappapi.dispatch.statuses import Status
-from phonebank.whatsappapi.models import Attempt, CallBudget, Campaign, Message, Sweep, WaSenderSession, Watch
+from phonebank.whatsappapi.models import (
+    Attempt,
+    CallBudget,
+    Campaign,
+    GatewayAccount,
+    Message,
+    Sweep,
+    WaSenderSession,
+    Watch,
+)
 from tests.dispatch.bench import Bench
 from tests.services.conftest import Sandbox, _sandbox, sandbox, wait_for
 
@@ -283,6 +292,24 @@ def test_a_gateway_that_says_no_is_left_alone(
     sandbox.pull("DELETE", "/faults")
     CallBudget.objects.all().delete()
     assert poll.poll() == 3
+
+
+def test_an_account_with_an_impossible_address_costs_nobody_else(
+    bench: Bench, linked: Callable[[], WaSenderSession], sandbox: Sandbox
+) -> None:
+    row, other = linked(), linked()
+    send(bench, sandbox, 4, [row, other])
+    swept(4)
+    odd = GatewayAccount.objects.create(user=bench.user, name="Odd", base_url="ftp://box/api", rate_per_minute=0)
+    WaSenderSession.objects.filter(pk=other.pk).update(account=odd)
+    assert poll.poll() == 2
+
+
+def test_a_long_backlog_is_swept_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [2000, 2000, 1999, 7]
+    monkeypatch.setattr(poll, "sweep", lambda: found.pop(0))
+    poll.sweep_at_times()
+    assert found == [7]
 
 
 def test_a_session_that_is_paused_or_refused_is_not_asked_for(bench: Bench) -> None:

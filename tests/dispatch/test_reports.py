@@ -246,6 +246,21 @@ def test_proven_absent_goes_back_to_the_queue_and_gives_its_quota_back(
     assert again.message == claim.message and again.attempt != claim.attempt
 
 
+def test_proven_absent_once_too_often_is_failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = one_unknown(bench)
+    Message.objects.update(tries=reconcile.MOST_TRIES)
+    assert look(bench, monkeypatch) == 1
+    row = Message.objects.get(pk=claim.message)
+    assert (row.state, row.reason) == ("failed", "Not sent after 10 tries")
+
+
+def test_a_log_that_cannot_be_read_proves_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    claim = one_unknown(bench, log_messages=True, wasender_id=1)  # nothing listens on the account's port
+    Attempt.objects.update(lease_until=timezone.now() - timedelta(hours=1))
+    assert reconcile.reconcile(WaSenderSession.objects.get().pk) == 0 and bench.state(claim) == "unknown"
+    assert "could not be read" in caplog.text
+
+
 def test_a_refund_by_proof_goes_to_the_attempts_own_day_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     claim = one_unknown(bench)
     session = WaSenderSession.objects.get()

@@ -183,6 +183,31 @@ def test_windows_that_touch_are_one_and_none_is_none() -> None:
     assert present_or_next([None] * 7, "UTC", now) is None
 
 
+def test_a_week_without_any_window_stays_closed(bench: Bench) -> None:
+    campaign = bench.campaign(bench.people(1), [bench.session()], windows=[None] * 7)
+    assert tend.open_windows() == 0 and bench.claim() == []
+    campaign.refresh_from_db()
+    assert campaign.open_until is None
+
+
+def test_one_campaign_that_fails_does_not_hold_up_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = (bench.campaign(bench.people(1, f"List {n}", start=n), [bench.session()]) for n in (1, 2))
+    bench.settle(*map(bench.accepted, bench.claim(9)))
+    redeal = tend.redeal
+
+    def fail(campaign: int, policy: str) -> int:
+        if campaign == bad.pk:
+            raise ValueError("of this one alone")
+        return redeal(campaign, policy)
+
+    monkeypatch.setattr(tend, "redeal", fail)
+    assert not tend.tend()
+    assert set(Campaign.objects.values_list("pk", "state")) == {(bad.pk, "running"), (good.pk, "completed")}
+    assert f"Campaign {bad.pk} could not be looked after" in caplog.text
+
+
 def test_a_window_that_is_over_is_followed_by_the_next(bench: Bench) -> None:
     campaign = bench.campaign(bench.people(1), [bench.session()], windows=[[0, 1440]] * 7)
     assert bench.claim() == []

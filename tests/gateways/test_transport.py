@@ -125,7 +125,10 @@ async def test_late_before_anything_opens_no_connection(server: RawServer, gatew
 
 
 async def test_in_time(server: RawServer, gateway: WaSender):
-    assert type(await gateway.send_text(KEY, PHONE, "Hello", send_before=boot_clock() + 30)) is Accepted
+    left: list[bytes] = []
+    when = {"send_before": boot_clock() + 30, "leaving": lambda: left.append(server.received)}
+    assert type(await gateway.send_text(KEY, PHONE, "Hello", **when)) is Accepted
+    assert left == [b""]  # once, before the first byte
 
 
 async def test_late_after_connecting_writes_no_byte(server: RawServer, gateway: WaSender, monkeypatch):
@@ -133,8 +136,9 @@ async def test_late_after_connecting_writes_no_byte(server: RawServer, gateway: 
     ticks = iter([0.0, 100.0])
     monkeypatch.setattr("phonebank.gateways.wasender.boot_clock", lambda: next(ticks))
     monkeypatch.setattr("phonebank.gateways.transport.boot_clock", lambda: next(ticks))
-    outcome = await gateway.send_text(KEY, PHONE, "Hello", send_before=50.0)
-    assert (type(outcome), outcome.code) == (Deferred, "late")
+    left: list[None] = []
+    outcome = await gateway.send_text(KEY, PHONE, "Hello", send_before=50.0, leaving=lambda: left.append(None))
+    assert (type(outcome), outcome.code, left) == (Deferred, "late", [])
     await server.until(lambda: server.connections == 1 and server.open_now == 0)  # discarded
     assert server.received == b""
 

@@ -224,7 +224,7 @@ def test_the_deployment_check_finds_nothing() -> None:
 
 
 def test_the_wheel_takes_every_file_along() -> None:
-    """Each file that is no Python falls under a pattern of pyproject.toml (the whole proof: `make wheel`)."""
+    """Each file but sources falls under a pattern of pyproject.toml (the whole proof: `make wheel`)."""
     import tomllib
     from fnmatch import fnmatch
 
@@ -233,7 +233,7 @@ def test_the_wheel_takes_every_file_along() -> None:
     left = [
         str(path.relative_to(package))
         for path in package.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".py"
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".py", ".po")
         if not any(fnmatch(path.name, pattern) for pattern in patterns)
     ]
     assert left == []

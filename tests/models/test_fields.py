@@ -35,6 +35,13 @@ def test_nothing_is_kept_as_nothing(user: User) -> None:
     assert WaSenderSession.objects.get().api_key == ""
 
 
+def test_only_whether_there_is_one_can_be_asked_for(user: User) -> None:
+    make(user, "Desk", api_key="secret")
+    assert WaSenderSession.objects.filter(api_key__isnull=False).exists()
+    with pytest.raises(TypeError, match="digest"):
+        WaSenderSession.objects.filter(api_key="secret")
+
+
 def test_a_wrong_key_raises_and_never_hands_out_the_ciphertext(user: User, settings: Any) -> None:
     session = make(user, "Desk", api_key="secret")
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]

@@ -10,14 +10,10 @@ import http.client
 import ssl
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from django.test import Client
 from pytest_django import Settings
 
@@ -28,6 +24,7 @@ from phonebank.whatsappapi.services import campaigns, gateways, sessions, single
 from phonebank.whatsappapi.services.errors import ServiceError
 
 from .conftest import Scene
+from .tls import certificate_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,26 +72,11 @@ class Proxy:
         self.server.server_close()
 
 
-def _certificate() -> bytes:
-    """For NAME, signed by itself; with its key."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    return key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + made.public_bytes(pem)
-
-
 @pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of NAME; believed, as is its address, by the processes that are started after this."""
     made = tmp_path / "desk.pem"
-    made.write_bytes(_certificate())
+    made.write_bytes(certificate_of(NAME))
     (tmp_path / "sitecustomize.py").write_text(ONLY_HERE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("SSL_CERT_FILE", str(made))

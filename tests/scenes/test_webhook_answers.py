@@ -1,4 +1,5 @@
-"""Every answer that the gateway may get, from the shipped server over real sockets; and a fuzz of what may be posted.
+"""Every answer that the gateway may get, from the shipped server over real sockets, alone and behind the shipped nginx
+configuration (where nginx is installed); and a fuzz of what may be posted.
 
 `WEBHOOK_FUZZ=100000` in the environment posts as many bodies instead of 2,000.
 """
@@ -14,6 +15,7 @@ import socket
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from phonebank.whatsappapi.models import Alert, GatewayAccount, InboundMessage, 
 from phonebank.whatsappapi.services import webhooks
 from tests.reference import restore
 
+from . import nginx
 from .conftest import test_database as database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,15 +39,20 @@ BIG = 1024 * 1024
 class Server:
     """The web process alone, and a client that writes its bytes itself."""
 
+    host = "127.0.0.1"
+
     def __init__(self, workers: int = 1, **env: str) -> None:
         self.group, self.port = Group(), free_port()
         env = {"DATABASE_URL": database_url(), "LOG_LEVEL": "ERROR"} | env
         self.group.start("web", phonebank("web", "--port", str(self.port), "--workers", str(workers)), env)
         wait_for(f"http://127.0.0.1:{self.port}/accounts/login/", self.group)
 
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), 60)
+
     def raw(self, text: bytes) -> tuple[int, dict[str, str], bytes]:
         """Status (0: closed without one), headers in lower case, body."""
-        with socket.create_connection(("127.0.0.1", self.port), 60) as client:
+        with self.connect() as client:
             answer = b""
             with contextlib.suppress(OSError):  # refused and closed before we were done; the answer is there to read
                 client.sendall(text)
@@ -59,7 +67,7 @@ class Server:
     def post(
         self, path: str, body: bytes = BODY, *, secret: str | None = None, method: str = "POST", **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
-        given = {"Host": "127.0.0.1", "Connection": "close", "Content-Type": "application/json"}
+        given = {"Host": self.host, "Connection": "close", "Content-Type": "application/json"}
         given |= {"Content-Length": str(len(body))} | {name.replace("_", "-"): text for name, text in headers.items()}
         if secret is not None:
             given["X-Webhook-Signature"] = secret
@@ -67,10 +75,28 @@ class Server:
         return self.raw(head.encode() + b"\r\n" + body)
 
 
+class BehindNginx(Server):
+    """The same through the proxy, over TLS."""
+
+    host = nginx.NAME
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(PUBLIC_URL=f"https://{nginx.NAME}")
+        self.outside, self.context = nginx.begin(self.group, folder, self.port)
+        wait_for(f"http://127.0.0.1:{self.outside}/", self.group)
+
+    def connect(self) -> socket.socket:
+        return nginx.speak(self.outside, self.context)
+
+
+BEHIND = pytest.param("nginx", marks=pytest.mark.skipif(not nginx.PROGRAM, reason="nginx is not installed"))
+everywhere = pytest.mark.parametrize("server", ["alone", BEHIND], indirect=True)
+
+
 @pytest.fixture
-def server(transactional_db: None) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, transactional_db: None, tmp_path: Path) -> Iterator[Server]:
     restore()
-    made = Server()
+    made = BehindNginx(tmp_path) if getattr(request, "param", "") == "nginx" else Server()
     yield made
     made.group.stop(20)
 
@@ -117,6 +143,7 @@ def kept() -> dict[str, int]:
     return found
 
 
+@everywhere
 def test_every_answer(server: Server, account: GatewayAccount) -> None:
     """The table of answers, row by row; each with what it left behind."""
     one, two = session(account), session(account)
@@ -194,6 +221,7 @@ def test_every_answer(server: Server, account: GatewayAccount) -> None:
     assert WebhookEvent.objects.count() == before
 
 
+@everywhere
 def test_rotated_keys_and_secrets_and_sessions_that_are_gone(server: Server, account: GatewayAccount) -> None:
     row = session(account)
     key, secret = row.api_key, row.webhook_secret
@@ -214,6 +242,7 @@ def test_rotated_keys_and_secrets_and_sessions_that_are_gone(server: Server, acc
     assert kept() == {"new": 3, "quarantined": 1}
 
 
+@everywhere
 def test_guessing_ends_in_429_and_the_right_secret_still_passes(server: Server, account: GatewayAccount) -> None:
     row = session(account)
     assert server.post(path(row), event(row.api_key), secret=row.webhook_secret)[0] == 200

@@ -36,7 +36,7 @@ from phonebank.whatsappapi.models import (
     SessionGroup,
     WaSenderSession,
 )
-from phonebank.whatsappapi.services import alerts, channels, deliveries, incidents, telling
+from phonebank.whatsappapi.services import alerts, channels, deliveries, incidents, links, telling
 from phonebank.whatsappapi.services.errors import ServiceError
 from tests.services.conftest import make_session
 
@@ -84,6 +84,13 @@ class Mailbox:
     def __init__(self) -> None:
         self.letters: list[Any] = []
         self.answers: list[str] = []  # its next ones, then 250
+        self.unknown: set[str] = set()  # addresses it has no mailbox for
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+        if address in self.unknown:
+            return "550 5.1.1 No such mailbox here"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.answers:
@@ -222,6 +229,17 @@ def test_a_lost_link_that_needs_a_scan_is_another_matter(account: GatewayAccount
         "“Till 0” needs a scan",
         "Still not connected: “Till 0” lost its link",
     }
+
+
+def test_when_some_are_back_and_some_need_a_scan_both_are_said(account: GatewayAccount, mailbox: Mailbox) -> None:
+    rows = crowd(account, 5, "disconnected")
+    look()
+    told()
+    WaSenderSession.objects.update(status="connected")
+    WaSenderSession.objects.filter(pk__in=[one.pk for one in rows[3:]]).update(status="need_scan")
+    look()
+    told()
+    assert "3 of 5 are back; 2 still need a hand" in [one["Subject"] for one in mailbox.letters]
 
 
 def test_limits_doubts_and_campaigns(account: GatewayAccount, user: User) -> None:
@@ -385,6 +403,65 @@ def test_mail_that_cannot_be_sent_says_why(user: User, settings: Any) -> None:
         assert Delivery.objects.first().outcome.startswith(why)
 
 
+def test_mail_to_an_address_that_the_server_does_not_know_is_not_tried_again(
+    account: GatewayAccount, user: User, mailbox: Mailbox
+) -> None:
+    mailbox.unknown = {user.email}
+    crowd(account, 1, "disconnected")
+    look()
+    for _ in range(2):
+        [row] = told()
+        assert (row.state, row.tries) == ("failed", 1)
+        assert row.outcome == "The mail server does not take mail for this address."
+    assert mailbox.letters == []
+
+
+def test_a_channel_that_is_switched_off_meanwhile_gets_nothing_more(
+    account: GatewayAccount, user: User, hook: Hook, mailbox: Mailbox
+) -> None:
+    ours = channels.add(actor=user, kind="webhook", name="Ours", address=hook.url)
+    channels.save_rule(actor=user, rule=None, name="R", kinds=["lost"], channels=[ours], delay=0)
+    crowd(account, 1, "disconnected")
+    look()
+    telling.tell()
+    row = Delivery.objects.get(channel=ours, state="waiting")
+    channels.switch(actor=user, channel=ours, is_active=False)
+    deliveries.deliver()
+    row.refresh_from_db()
+    assert (row.state, row.tries, row.outcome) == ("failed", 1, "The channel is switched off.") and hook.taken == []
+
+    # Its owner reads so elsewhere, as a thing of no session.
+    look()
+    told()
+    [letter] = [one for one in mailbox.letters if "Ours" in one["Subject"]]
+    assert "\n- “Ours” does not take messages. The channel is switched off." in letter.get_content()
+
+
+def test_what_breaks_while_sending_harms_no_other_message_and_is_tried_again(
+    account: GatewayAccount, user: User, hook: Hook, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, good = (channels.add(actor=user, kind="webhook", name=name, address=hook.url) for name in ("B", "G"))
+    channels.save_rule(actor=user, rule=None, name="R", kinds=["lost"], channels=[broken, good], delay=0)
+    secret = broken.secret
+    broken.secret = "whsec_x"  # cannot be read: nothing can be signed with it
+    broken.save()
+    crowd(account, 1, "disconnected")
+    look()
+    telling.tell()
+    begun = timezone.now()
+    assert deliveries.deliver() == 2
+    row = Delivery.objects.get(channel=broken)
+    assert (row.state, row.tries, row.outcome) == ("waiting", 1, "Something went wrong here (Error).")
+    assert row.due_at > begun and Delivery.objects.get(channel=good).state == "sent" and len(hook.taken) == 1
+    [said] = [one for one in caplog.records if one.getMessage() == "a message could not be sent"]
+    assert said.exc_info
+    broken.secret = secret
+    broken.save()
+    told()
+    row.refresh_from_db()
+    assert row.state == "sent" and len(hook.taken) == 2
+
+
 def test_servers_that_are_down_get_it_once_when_they_are_back(
     account: GatewayAccount, user: User, hook: Hook, mailbox: Mailbox, settings: Any
 ) -> None:
@@ -467,6 +544,23 @@ def test_a_scan_s_mail_carries_the_link(account: GatewayAccount, mailbox: Mailbo
     token = line.rsplit("/link/", 1)[1].strip("/ \n")
     row = PhoneLink.objects.get()
     assert row.session_id == one.pk and row.digest == hashlib.sha256(token.encode()).hexdigest() and len(token) >= 43
+
+
+def test_who_was_scanned_meanwhile_or_has_a_revoked_link_gets_none(
+    account: GatewayAccount, mailbox: Mailbox, user: User
+) -> None:
+    scanned, waiting = crowd(account, 2, "logged_out")
+    look()
+    WaSenderSession.objects.filter(pk=scanned.pk).update(status="connected")  # nobody has looked yet
+    [row] = told()
+    [line] = [line for line in mailbox.letters[0].get_content().splitlines() if "/link/" in line]
+    assert waiting.session_name in line and PhoneLink.objects.get().session == waiting
+
+    links.revoke(actor=user, wa_session=waiting)
+    channels.replay(actor=user, delivery=row)
+    deliveries.deliver()
+    again = mailbox.letters[1].get_content()
+    assert waiting.session_name in again and "/link/" not in again and "A link works" not in again
 
 
 def test_without_a_mail_server_only_the_bell_rings(account: GatewayAccount, user: User) -> None:

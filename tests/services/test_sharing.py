@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from phonebank.accounts.models import User
@@ -19,14 +19,25 @@ from phonebank.audit.models import Event
 from phonebank.whatsappapi.models import (
     Contact,
     Message,
+    SessionGroup,
     SessionQuarter,
     SessionShare,
     Suppression,
     WaSenderSession,
 )
-from phonebank.whatsappapi.services import campaigns, erasure, optout, reviews, roll_up, runs, sharing
+from phonebank.whatsappapi.services import (
+    campaigns,
+    capabilities,
+    erasure,
+    optout,
+    reviews,
+    roll_up,
+    runs,
+    senders,
+    sharing,
+)
 from phonebank.whatsappapi.services.errors import ServiceError
-from phonebank.whatsappapi.services.inbound import Letter, obey
+from phonebank.whatsappapi.services.inbound import Letter, obey, store
 from tests.accounts.conftest import plans
 from tests.views.conftest import Desk
 
@@ -204,6 +215,26 @@ def test_declined_left_and_lent_again(desk: Desk, olga: Desk) -> None:
     assert usable(olga.user) == set()
 
 
+def test_a_session_that_was_deleted_meanwhile_is_out_of_everybody_s_reach(desk: Desk, olga: Desk) -> None:
+    one = desk.session("Front desk")
+    lend(desk, olga, one)
+    for who in (desk.user, olga.user):
+        assert capabilities.reach(who, one, "see") == one
+    WaSenderSession.objects.filter(pk=one.pk).update(deleted_at=timezone.now())
+    for who in (desk.user, olga.user):
+        assert code_of(capabilities.reach, user=who, wa_session=one, action="see") == "not_found"
+
+
+def test_a_campaign_over_more_sessions_than_the_most_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, grouped = (desk.session(name) for name in ("A", "B", "C"))
+    group = SessionGroup.objects.create(user=desk.user, name="G")
+    group.sessions.set([second, grouped])
+    monkeypatch.setattr(senders, "MOST", 2)
+    assert senders.choose(actor=desk.user, sessions=[first.public_id, second.public_id]).sessions == [first, second]
+    asked = {"actor": desk.user, "sessions": [first.public_id], "groups": [group.public_id]}
+    assert code_of(senders.choose, **asked) == "sessions"  # the group brings two more
+
+
 def test_campaigns_over_what_is_lent(desk: Desk, olga: Desk) -> None:
     one = desk.session("Front desk", linked_number="+12125550100")
     share, people = lend(desk, olga, one), olga.contact_list(3)
@@ -329,6 +360,23 @@ def test_start_to_a_lent_number_lifts_what_was_said_there(plans: None) -> None:
         assert held.session == one
     write(desk, one, contact.phone, "START", "c")
     assert not Suppression.objects.filter(lifted_at=None).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_start_to_a_lent_number_that_arrives_after_a_later_stop_lifts_nothing(plans: None) -> None:
+    desk, olga, one, contact = borrowed(plans)
+    now = timezone.now()
+    stop, start = (
+        Letter(desk.user.pk, one.pk, words, contact.phone, "", "P", words, now - timedelta(seconds=ago))
+        for words, ago in (("STOP", 10), ("START", 20))
+    )
+    for letter in (stop, start):
+        with transaction.atomic(), connection.cursor() as cursor:
+            store(cursor, [letter])
+        obey(letter)
+    stopped = Suppression.objects.filter(lifted_at=None)
+    assert set(stopped.values_list("user", flat=True)) == {desk.user.pk, olga.user.pk}
+    assert Contact.objects.get(user=olga.user).consent == "withdrawn"
 
 
 def decided(desk: Desk, olga: Desk, one: WaSenderSession, contact: Contact) -> list[Suppression]:

@@ -20,6 +20,7 @@ from phonebank.whatsappapi.models import (
     Campaign,
     CampaignCount,
     Contact,
+    Conversation,
     GatewayAccount,
     InboundMessage,
     Message,
@@ -281,6 +282,16 @@ def test_after_72_hours_waiting_ends(linked: WaSenderSession) -> None:
     assert event.state == "done" and "72 hours" in event.note
 
 
+def test_an_event_of_two_unknown_statuses_waits_once(linked: WaSenderSession) -> None:
+    receive(linked, "messages.update", [update(1, 3, "3EB0AA"), update(2, 3, "3EB0AB")])
+    for wait in (1, 2, 4):
+        before = timezone.now()
+        assert settle() == 1
+        event = WebhookEvent.objects.get()
+        begun = event.due_at - timedelta(seconds=wait)
+        assert event.state == "unmatched" and before < begun < timezone.now(), wait
+
+
 def test_an_error_status_changes_nothing_and_has_the_gateway_asked_at_once(
     sent: Message, linked: WaSenderSession
 ) -> None:
@@ -421,6 +432,16 @@ def test_a_strangers_and_a_groups_message(linked: WaSenderSession) -> None:
     assert InboundMessage.objects.get().contact is None and not Suppression.objects.exists()
 
 
+def test_a_message_of_nobody_who_can_be_named_is_kept_without_a_conversation(linked: WaSenderSession) -> None:
+    receive(linked, "messages.received", written("Hello", "A1", phone="", lid="nobody@lid"))
+    receive(linked, "messages.received", written("Hi", "A2"))
+    assert settle() == 2 and states() == ["done", "done"]
+    kept = InboundMessage.objects.get(key_id="A1")
+    assert (kept.conversation, kept.phone, kept.lid, kept.text) == (None, "", "", "Hello")
+    other = Conversation.objects.get()
+    assert (other.person, other.unread, other.last_text) == (PERSON, 1, "Hi")
+
+
 def queued(linked: WaSenderSession) -> Message:
     campaign = Campaign.objects.create(user=linked.user, name="Spring", body="Hello", state="running")
     CampaignCount.objects.create(campaign=campaign, session=linked, state="queued", n=1)
@@ -506,6 +527,28 @@ def test_an_opt_out_that_fails_comes_again(
     monkeypatch.setattr(inbound.optout, "opt_out", opt_out)
     webhooks.process_batch()
     event = WebhookEvent.objects.get()
+    assert event.state == "new" and event.due_at > timezone.now() + timedelta(seconds=20)
+    settle()
+    assert states() == ["done"] and Suppression.objects.count() == 1
+
+
+def test_an_opt_out_that_the_database_cannot_take_now_is_no_fault_of_its_event(linked: WaSenderSession) -> None:
+    """The worker sees the database's trouble and waits; the event comes again after its lease, and is obeyed."""
+    receive(linked, "messages.received", written("STOP", "A1"))
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as elsewhere, connection.cursor() as cursor:
+            elsewhere.execute("LOCK TABLE whatsappapi_suppression")
+            cursor.execute("SET lock_timeout = '100ms'")
+        with pytest.raises(OperationalError):
+            settle()
+    finally:
+        other.close()
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+    event = WebhookEvent.objects.get()
+    assert InboundMessage.objects.count() == 1  # the batch itself was kept
     assert event.state == "new" and event.due_at > timezone.now() + timedelta(seconds=20)
     settle()
     assert states() == ["done"] and Suppression.objects.count() == 1

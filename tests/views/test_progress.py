@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import uuid
+from collections.abc import Callable
 from datetime import datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 from python_calamine import CalamineWorkbook
 
@@ -56,6 +60,29 @@ def attempt(message: Message, session: WaSenderSession, outcome: str = "unknown"
     )  # fmt: skip
     Message.objects.filter(pk=message.pk).update(attempt=made.pk)
     return made
+
+
+# --- the figures --------------------------------------------------------------------------------------------------
+def test_its_table_adds_up_while_messages_leave(desk: Desk) -> None:
+    campaign = running(desk)
+    queued = CampaignCount.objects.filter(campaign=campaign, state="queued").earliest("pk")
+    gone = CampaignCount.objects.create(campaign=campaign, session_id=queued.session_id, state="sent", n=0)
+    is_moving = False
+
+    def move(execute: Callable[..., Any], *call: Any) -> Any:
+        nonlocal is_moving
+        if not is_moving:
+            is_moving = True
+            CampaignCount.objects.filter(pk=queued.pk).update(n=F("n") - 1)
+            CampaignCount.objects.filter(pk=gone.pk).update(n=F("n") + 1)
+            is_moving = False
+        return execute(*call)
+
+    with connection.execute_wrapper(move):
+        page = desk.client.get(url(campaign)).context
+    whole = dict(page["all"])
+    assert whole["Sent"] > 0
+    assert whole == {label: sum(dict(cells)[label] for __, __, cells in page["lanes"]) for label in whole}
 
 
 # --- what binds ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import io
 import json
 import uuid
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 from django.db import OperationalError
@@ -119,6 +120,12 @@ def test_a_body_that_breaks_off(row: WaSenderSession) -> None:
     assert post(row, b"", CONTENT_LENGTH="100", **{"wsgi.input": Broken()}).status_code == 400
 
 
+def test_a_body_that_is_shorter_than_announced_is_not_kept(row: WaSenderSession) -> None:
+    answer = post(row, CONTENT_LENGTH=str(len(BODY) + 1), **{"wsgi.input": io.BytesIO(BODY)})
+    assert answer.status_code == 400 and json.loads(answer.content) == {"error": "The body broke off."}
+    assert not WebhookEvent.objects.exists()
+
+
 def test_guessing_is_slowed_without_the_database(
     row: WaSenderSession, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +140,17 @@ def test_guessing_is_slowed_without_the_database(
     later = module.time.monotonic() + module.WRONG_WINDOW + 1
     monkeypatch.setattr(module.time, "monotonic", lambda: later)
     assert post(row, HTTP_X_WEBHOOK_SIGNATURE="x").status_code == 401
+
+
+def test_of_very_many_sources_the_oldest_are_forgotten(row: WaSenderSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SOURCES_MAX", 2)
+    monkeypatch.setattr(module, "WRONG_MAX", 1)
+
+    def guess(source: int) -> int:
+        return post(row, HTTP_X_WEBHOOK_SIGNATURE="x", REMOTE_ADDR=f"192.0.2.{source}").status_code
+
+    assert [guess(source) for source in (1, 2, 2, 1)] == [401, 401, 429, 429]
+    assert [guess(source) for source in (3, 3, 2, 1)] == [401, 429, 429, 401]
 
 
 def test_behind_a_proxy_the_source_is_what_the_proxy_saw(row: WaSenderSession, settings: Any) -> None:
@@ -158,6 +176,53 @@ def test_a_full_inbox_asks_to_come_back(row: WaSenderSession, monkeypatch: pytes
     monkeypatch.setattr(intake, "_backlog", intake._Backlog())
     answer = post(row, BODY + b" ")
     assert answer.status_code == 503 and int(answer["Retry-After"]) > 0
+
+
+# --- the way in before Django -----------------------------------------------------------------------------------------
+
+
+def environ_of(row: WaSenderSession, body: Any) -> dict[str, Any]:
+    """A request as a WSGI server hands it over."""
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "POST", "PATH_INFO": f"/whatsappapi/webhook/{row.user.public_id}/", "wsgi.input": body,
+        "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(BODY)), module.SIGNATURE: SECRET,
+    }  # fmt: skip
+    setup_testing_defaults(environ)
+    return environ
+
+
+def elsewhere(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    start_response("404 Not Found", [])
+    return [b"not ours"]
+
+
+@pytest.mark.django_db(transaction=True)  # it closes old connections
+@pytest.mark.parametrize(("secret", "status", "said"), [(SECRET, "200 OK", {}), ("x", "401 Unauthorized", None)])
+def test_the_door_is_a_wsgi_application(row: WaSenderSession, secret: str, status: str, said: Any) -> None:
+    begun: list[Any] = []
+    environ = environ_of(row, io.BytesIO(BODY)) | {module.SIGNATURE: secret}
+    [body] = module.Door(elsewhere)(environ, lambda *what: begun.append(what))
+    [(line, headers)] = begun
+    assert line == status and dict(headers)["Content-Length"] == str(len(body))
+    assert dict(headers)["Content-Type"] == "application/json" and (said is None or json.loads(body) == said)
+    assert WebhookEvent.objects.count() == (secret == SECRET)
+    assert module.Door(elsewhere)({"PATH_INFO": "/"}, lambda *what: begun.append(what)) == [b"not ours"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_when_one_request_breaks_the_door_all_that_came_with_it_come_again(
+    row: WaSenderSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = io.BytesIO(BODY)
+    broken.close()  # reading it is a ValueError
+    told = module.Door(elsewhere).answer([environ_of(row, io.BytesIO(BODY)), environ_of(row, broken)])
+    assert len(told) == 2 and not WebhookEvent.objects.exists()
+    for line, headers, body in told:
+        assert line == "503 Service Unavailable" and json.loads(body) == {"error": "Not stored. Try again later."}
+        assert int(dict(headers)["Retry-After"]) > 0 and dict(headers)["Content-Length"] == str(len(body))
+    assert "webhooks could not be taken in" in caplog.text
+    [(line, _, _)] = module.Door(elsewhere).answer([environ_of(row, io.BytesIO(BODY))])
+    assert line == "200 OK" and WebhookEvent.objects.count() == 1
 
 
 @pytest.mark.parametrize("slash", ["", "/"])

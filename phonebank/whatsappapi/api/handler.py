@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import UnreadablePostError
 from drf_standardized_errors.handler import ExceptionHandler
@@ -26,6 +26,8 @@ class ErrorHandler(ExceptionHandler):
         if isinstance(exc, OperationalError | InterfaceError):
             log.warning("A request waits for the database (%s)", type(exc).__name__)
             return Unavailable()
+        if isinstance(exc, ObjectDoesNotExist):  # gone since this request looked
+            return exceptions.NotFound()
         if isinstance(exc, RequestDataTooBig):
             return too_large()
         if isinstance(exc, SuspiciousOperation | UnreadablePostError):

@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from phonebank.gateways.base import Outcome, boot_clock
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch import settle
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.kinds import kinds_with
@@ -26,23 +27,24 @@ SEND_BEFORE = 0.8  # seconds after the tick began that a first byte may still le
 STRIKES = 6  # rate-limit answers in a row (each halves the pace) after which a session rests and a person is told
 REST = 600.0  # seconds
 AHEAD = 100  # rows more to look at where the last ones of a session were all held back or ended
+KNOWN = 500  # campaigns whose texts a process keeps at most: it may live for a year
 
 ENDED = {
-    "opted_out": ("skipped", "Asked not to be written to"),
-    "unshared": ("failed", "Shared access to its session ended"),
-    "no_consent": ("skipped", "No consent on record"),
-    "not_own": ("failed", "Goes to your own linked numbers only"),
-    "unasked": ("failed", "This person has not written to you"),
-    "expired": ("expired", "The campaign's end date has passed"),
-    "broken": ("failed", "The text could not be put together for this person"),
+    "opted_out": ("skipped", stored("Asked not to be written to")),
+    "unshared": ("failed", stored("Shared access to its session ended")),
+    "no_consent": ("skipped", stored("No consent on record")),
+    "not_own": ("failed", stored("Goes to your own linked numbers only")),
+    "unasked": ("failed", stored("This person has not written to you")),
+    "expired": ("expired", stored("The campaign's end date has passed")),
+    "broken": ("failed", stored("The text could not be put together for this person")),
 }
 HELD = {
-    "busy": (3.0, "Waits for an open message to this person"),
-    "review": (600.0, "Waits: something they wrote may be a refusal; please read it"),
-    "refused": (1.0, "Waits for another session"),
-    "cap": (3600.0, "Waits: this person was written to recently"),
-    "quiet": (0.0, "Waits for the end of quiet hours"),
-    "file": (10.0, "Waits: the gateway does not have its file yet"),
+    "busy": (3.0, stored("Waits for an open message to this person")),
+    "review": (600.0, stored("Waits: something they wrote may be a refusal; please read it")),
+    "refused": (1.0, stored("Waits for another session")),
+    "cap": (3600.0, stored("Waits: this person was written to recently")),
+    "quiet": (0.0, stored("Waits for the end of quiet hours")),
+    "file": (10.0, stored("Waits: the gateway does not have its file yet")),
 }
 RULES = {name: kinds_with(name) for name in ("consent", "suppression", "window", "cap", "counted", "own", "answer")}
 
@@ -110,6 +112,10 @@ class Bodies(dict[int, str]):
     async def load(self, conn: AsyncConnection[Any], ids: set[int]) -> None:
         missing = [one for one in ids if one not in self]
         if missing:
+            if len(self) + len(missing) > KNOWN:  # those that run are asked for again
+                self.clear()
+                self.media.clear()
+                missing = list(ids)
             rows = await conn.execute(
                 "SELECT id, body, media_kind, media_url, media_name FROM whatsappapi_campaign WHERE id = ANY(%s)",
                 [missing],
@@ -325,7 +331,9 @@ def _claims(seen: _Seen, granted: dict[int, Granted], bodies: Bodies, clocks: tu
         k = place[session] = place.get(session, -1) + 1
         due = now + max(0.0, grant.first + k * grant.gap)
         key = (grant.key_version, grant.connection)
-        claims.append(Claim(message, uuid.uuid4(), session, campaign, phone, text, *key, due, send_before, media))
+        claims.append(
+            Claim(message, uuid.uuid4(), session, campaign, phone, text, *key, due, send_before, media, grant.gap)
+        )
     return claims
 
 

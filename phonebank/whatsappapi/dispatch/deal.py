@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.sql.audience import KNOWN, named_things, people_of
 from phonebank.whatsappapi.dispatch.sql.deal import (
@@ -27,7 +28,8 @@ from phonebank.whatsappapi.dispatch.statuses import KEYS
 
 CHUNK = 10_000
 # Going on would write to the people of a left-out list, or to half of those who were meant.
-LOST = "A list or tag of its audience was deleted. Nobody more is added: cancel it, or copy it and choose anew."
+LOST = stored("A list or tag of its audience was deleted. Nobody more is added: cancel it, or copy it and choose anew.")
+JOINED = stored("Moved: %(name)s joined")
 
 
 def deal_chunk(campaign: int) -> bool:
@@ -155,7 +157,7 @@ def _give(cursor: Any, campaign: int, giver: Lane, target: Lane, tails: dict[int
     cursor.execute(TAIL, {"campaign": campaign, "session": giver.session, "n": n})
     # Taken from the end, kept in their order.
     moves = _assign(cursor.fetchall()[::-1], [target], tails)
-    return _write(cursor, campaign, giver, moves, f"Moved: {target.name} joined") if moves else 0
+    return _write(cursor, campaign, giver, moves, JOINED % {"name": target.name}) if moves else 0
 
 
 def _move(cursor: Any, campaign: int, policy: str, stuck: Lane, targets: list[Lane], tails: dict[int, int]) -> int:

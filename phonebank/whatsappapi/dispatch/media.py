@@ -70,6 +70,7 @@ class Files:
         }
         if missing:
             now = time.monotonic()
+            self._links = {one: link for one, link in self._links.items() if link[1] > now}
             for ref, base_url, url, left in await (await conn.execute(LINKS, [list(missing)])).fetchall():
                 self._links[ref, base_url] = (url, now + left)
 

@@ -22,6 +22,7 @@ from phonebank.gateways import sync
 from phonebank.gateways.base import MessageInfo
 from phonebank.gateways.errors import GatewayError, NotFound, Throttled, Unauthorized
 from phonebank.gateways.wasender import WaSender
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch import budget
 from phonebank.whatsappapi.dispatch.sql import poll as sql
 from phonebank.whatsappapi.dispatch.statuses import Status, fail, merge
@@ -36,7 +37,7 @@ LEASE = 60.0  # seconds after which a question whose asker died is asked again
 WAIT_MAX = 6 * 3600.0
 AWAY = 30.0  # seconds without questions where the gateway does not answer
 REFUSED = 300.0
-UNDELIVERABLE = "WhatsApp could not deliver it"
+UNDELIVERABLE = stored("WhatsApp could not deliver it")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,24 +5,32 @@ from __future__ import annotations
 import random
 import uuid
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from phonebank.gateways.base import Accepted, Deferred, MaybeSent, NotSent, Outcome, Rejected
 from phonebank.gateways.coerce import as_text
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch.media import Media
 
 REFUSED = {
-    "unauthorized": "The gateway refused this session's key",
-    "no_subscription": "The gateway account has no active subscription",
-    "not_connected": "The number was not connected",
-    "gone": "The session no longer exists at the gateway",
-    "configuration": "The gateway's address or set-up is wrong",
+    "unauthorized": stored("The gateway refused this session's key"),
+    "no_subscription": stored("The gateway account has no active subscription"),
+    "not_connected": stored("The number was not connected"),
+    "gone": stored("The session no longer exists at the gateway"),
+    "configuration": stored("The gateway's address or set-up is wrong"),
 }
-REJECTED = {"not_on_whatsapp": "This number is not on WhatsApp", "invalid": "The gateway refused this message"}
+REJECTED = {
+    "not_on_whatsapp": stored("This number is not on WhatsApp"),
+    "invalid": stored("The gateway refused this message"),
+}
 
 
 @dataclass(slots=True)
 class Claim:
-    """A message that this worker may send, once, until `send_before` (boot clock, seconds)."""
+    """A message that this worker may send, once, until `send_before` (boot clock, seconds).
+
+    `gap`: seconds to the next one of the session, as its pace has it.
+    """
 
     message: int
     attempt: uuid.UUID
@@ -35,6 +43,7 @@ class Claim:
     due: float
     send_before: float
     media: Media | None = None
+    gap: float = 0.0
 
     @property
     def mark(self) -> str:
@@ -114,7 +123,7 @@ def row(claim: Claim, outcome: Outcome) -> dict[str, object]:
             }  # fmt: skip
         case MaybeSent():
             return base | {"outcome": "unknown", "state": "unknown", "reason": "No clear answer; being looked up"}
-    raise AssertionError(f"unknown outcome {outcome!r}")
+    assert_never(outcome)
 
 
 def batch(outcomes: list[tuple[Claim, Outcome]]) -> Batch:

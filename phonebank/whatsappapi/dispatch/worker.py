@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -18,8 +20,9 @@ from django.conf import settings
 
 from phonebank.gateways.base import Deferred, MaybeSent, Outcome
 from phonebank.gateways.errors import GatewayError
-from phonebank.gateways.transport import open_http
+from phonebank.gateways.transport import When, open_http
 from phonebank.gateways.wasender import WaSender
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch import arrays
 from phonebank.whatsappapi.dispatch.claim import HORIZON, Bodies, Limits, Ticked, tick
 from phonebank.whatsappapi.dispatch.counts import Deltas
@@ -36,13 +39,16 @@ TICK = 0.05  # seconds between ticks while there is work
 LOOK = 0.25  # seconds between looks for work
 REAP = 1.0  # seconds between reaps
 MOST = (20, 2000)  # messages claimed in one tick: what turns out to be too many to send in time is halved
+STRICT = 2.0  # seconds: gaps from here on are kept between first bytes; smaller ones the gateway counts by the minute
 FULL = 5.0  # seconds between looks at a session that has reached its limit
 UNSENT = Deferred("late", "The claim's commit was not confirmed", 0.0, None)
 TEXTS = {
-    "collision": "The gateway named two messages alike. Both are being looked up.",
-    "late": "An answer came after a message had moved on. Its record was kept.",
-    "slowed": "The gateway keeps saying that this number sends too fast. It rests for ten minutes.",
-    "refused": "A message of this number cannot be worked on; the number stands still. The worker's log says why.",
+    "collision": stored("The gateway named two messages alike. Both are being looked up."),
+    "late": stored("An answer came after a message had moved on. Its record was kept."),
+    "slowed": stored("The gateway keeps saying that this number sends too fast. It rests for ten minutes."),
+    "refused": stored(
+        "A message of this number cannot be worked on; the number stands still. The worker's log says why."
+    ),
 }
 
 
@@ -77,6 +83,7 @@ class Engine:
         self.gateways: dict[str, WaSender] = {}
         self.due: dict[int, float] = {}
         self.full: dict[int, float] = {}  # sessions at their limit, and when to ask again
+        self.apart: dict[int, float] = {}  # sessions with a strict gap, and when the next first byte may leave
         self.flying: dict[int, int] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.outcomes: list[tuple[Claim, Outcome]] = []
@@ -148,7 +155,7 @@ class Engine:
 
     async def _rest(self, look: float) -> None:
         started = time.monotonic()
-        nearest = min([look, *(at - HORIZON for one, at in self.due.items() if self._room(one))])
+        nearest = min([look, *(self._at(one) - HORIZON for one in self.due if self._room(one))])
         wait = max(TICK, min(nearest - started, LOOK))
         if not self.outcomes:
             self.wake.clear()
@@ -179,7 +186,12 @@ class Engine:
         rows = await conn.execute(between.WORK, {"shards": self.limits.shards, "held": list(self.limits.held)})
         now = time.monotonic()
         self.full = {one: until for one, until in self.full.items() if until > now}
+        self.apart = {one: until for one, until in self.apart.items() if until > now}
         self.due = {one: now + (after or 0) for one, after in await rows.fetchall() if one not in self.full}
+
+    def _at(self, session: int) -> float:
+        """When it may send next: what left late moves those behind it."""
+        return max(self.due[session], self.apart.get(session, -math.inf))
 
     def _room(self, session: int) -> int:
         return self.limits.in_flight - self.flying.get(session, 0)
@@ -216,7 +228,7 @@ class Engine:
 
         Where that is not enough for everybody, shares are equal and the longest due come first.
         """
-        due = sorted((at, one) for one, at in self.due.items() if at <= now + HORIZON and self._room(one) > 0)
+        due = sorted((at, one) for one in self.due if (at := self._at(one)) <= now + HORIZON and self._room(one) > 0)
         share = max(1, self.most // max(1, len(due)))
         return {one: min(self._room(one), share) for _, one in due[: self.most]}
 
@@ -285,21 +297,25 @@ class Engine:
     async def _send(self, claim: Claim) -> None:
         outcome: Outcome = UNSENT
         try:
-            wait = claim.due - time.monotonic()
-            if wait > 0:
+            while (wait := max(claim.due, self.apart.get(claim.session, 0.0)) - time.monotonic()) > 0:
                 await asyncio.sleep(wait)
+            self._leaves(claim)
             door = self.doors.get(claim.session)
             if door is not None and door.version == claim.key_version:
                 outcome = MaybeSent("unexpected", "The worker stopped while the request was under way", None)
-                gateway, before = door.gateway, claim.send_before
+                gateway, when = door.gateway, When(send_before=claim.send_before, leaving=partial(self._leaves, claim))
                 if claim.media is None:
-                    outcome = await gateway.send_text(door.key, claim.phone, claim.body, send_before=before)
+                    outcome = await gateway.send_text(door.key, claim.phone, claim.body, **when)
                 else:
-                    payload = claim.media.payload(claim.phone, claim.body)
-                    outcome = await gateway.send(door.key, payload, send_before=before)
+                    outcome = await gateway.send(door.key, claim.media.payload(claim.phone, claim.body), **when)
         finally:
             self.outcomes.append((claim, outcome))
             self.wake.set()
+
+    def _leaves(self, claim: Claim) -> None:
+        """Now, so the next one of its session a whole gap later: to the gateway it is from arrival to arrival."""
+        if claim.gap >= STRICT:
+            self.apart[claim.session] = time.monotonic() + claim.gap
 
     async def _open_doors(self, conn: psycopg.AsyncConnection[Any], wants: dict[int, int]) -> None:
         """Keys of the sessions about to send. Read anew when a grant shows another key version."""

@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.campaigns import Campaign
@@ -16,9 +17,9 @@ class Approval(models.Model):
     """An administrator's word on one campaign: for its version as it was then, and for so many people."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", "Waits"
-        APPROVED = "approved", "Approved"
-        REFUSED = "refused", "Not approved"
+        WAITING = "waiting", _("Waits")
+        APPROVED = "approved", _("Approved")
+        REFUSED = "refused", _("Not approved")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     campaign = models.OneToOneField(Campaign, on_delete=models.CASCADE, related_name="approval")
@@ -45,9 +46,9 @@ class Announcement(models.Model):
     """A few words of an administrator's on everybody's pages, from one moment until another (or until taken back)."""
 
     class Level(models.TextChoices):
-        INFO = "info", "For information"
-        WARNING = "warning", "Take care"
-        DANGER = "danger", "Serious"
+        INFO = "info", _("For information")
+        WARNING = "warning", _("Take care")
+        DANGER = "danger", _("Serious")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     text = models.CharField(max_length=300)

@@ -10,6 +10,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.fields import EncryptedTextField
@@ -21,16 +23,16 @@ from phonebank.whatsappapi.models.sessions import WaSenderSession
 class AlertKind(models.TextChoices):
     """The first part of an alert's key. What stands before the colon there and is none of these counts as OTHER."""
 
-    LOST = "lost", "Lost its link"
-    SCAN = "scan", "Needs a scan"
-    SLOWED = "slowed", "Rate limited"
-    FAILURES = "failures", "Failures rising"
-    ACKS = "acks", "Confirmed late"
-    LIMIT = "limit", "Daily limit reached"
-    BRAKE = "brake", "Campaign paused by itself"
-    UNCERTAIN = "uncertain", "Nobody knows whether it was sent"
-    HOOK = "hook", "A channel does not take messages"
-    OTHER = "other", "Anything else"
+    LOST = "lost", _("Lost its link")
+    SCAN = "scan", _("Needs a scan")
+    SLOWED = "slowed", _("Rate limited")
+    FAILURES = "failures", _("Failures rising")
+    ACKS = "acks", _("Confirmed late")
+    LIMIT = "limit", _("Daily limit reached")
+    BRAKE = "brake", _("Campaign paused by itself")
+    UNCERTAIN = "uncertain", _("Nobody knows whether it was sent")
+    HOOK = "hook", _("A channel does not take messages")
+    OTHER = "other", _("Anything else")
 
 
 class IncidentQuerySet(models.QuerySet["Incident"]):
@@ -109,9 +111,9 @@ class Channel(models.Model):
     """A way to tell a person. Its address is a secret (it holds tokens) and is never shown again."""
 
     class Kind(models.TextChoices):
-        MAIL = "mail", "E-mail"
-        CHAT = "chat", "Chat or push"
-        WEBHOOK = "webhook", "Webhook"
+        MAIL = "mail", _("E-mail")
+        CHAT = "chat", _("Chat or push")
+        WEBHOOK = "webhook", _("Webhook")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="channels")
@@ -174,16 +176,16 @@ class Delivery(models.Model):
     """One message to one channel about one event. `public_id` is the id that a webhook's receiver sees each time."""
 
     class Event(models.TextChoices):
-        OPENED = "opened", "Began"
-        RECOVERED = "recovered", "Is over"
-        TEST = "test", "Test"
+        OPENED = "opened", _("Began")
+        RECOVERED = "recovered", _("Is over")
+        TEST = "test", _("Test")
 
     class State(models.TextChoices):
-        WAITING = "waiting", "Waiting"
-        SENDING = "sending", "Being sent"
-        SENT = "sent", "Delivered"
-        HELD = "held", "Left out"
-        FAILED = "failed", "Given up"
+        WAITING = "waiting", _("Waiting")
+        SENDING = "sending", _("Being sent")
+        SENT = "sent", pgettext_lazy("one message", "Delivered")
+        HELD = "held", pgettext_lazy("one message", "Left out")
+        FAILED = "failed", _("Given up")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries", db_index=False)

@@ -7,6 +7,8 @@ import uuid
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.sessions import WaSenderSession
@@ -25,15 +27,15 @@ class BulkAction(models.Model):
     """A verb on many sessions, done one after another by a job. Its results are the cursor."""
 
     class Verb(models.TextChoices):
-        CONNECT = "connect"
-        DISCONNECT = "disconnect"
-        DELETE = "delete"
+        CONNECT = "connect", _("Connect")
+        DISCONNECT = "disconnect", _("Disconnect")
+        DELETE = "delete", _("Delete")
 
     class State(models.TextChoices):
-        WAITING = "waiting", "In line"
-        RUNNING = "running", "Under way"
-        DONE = "done", "Finished"
-        STOPPED = "stopped", "Stopped"
+        WAITING = "waiting", _("In line")
+        RUNNING = "running", _("Under way")
+        DONE = "done", _("Finished")
+        STOPPED = "stopped", _("Stopped")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="bulk_actions")
@@ -62,10 +64,10 @@ class BulkResult(models.Model):
     """One session's turn in a bulk action. Without an outcome it is still to come."""
 
     class Outcome(models.TextChoices):
-        DONE = "done", "Done"
-        SKIPPED = "skipped", "Nothing to do"
-        FAILED = "failed", "Not done"
-        LEFT = "left", "Left out"
+        DONE = "done", _("Done")
+        SKIPPED = "skipped", _("Nothing to do")
+        FAILED = "failed", _("Not done")
+        LEFT = "left", pgettext_lazy("a session", "Left out")
 
     action = models.ForeignKey(BulkAction, on_delete=models.CASCADE, related_name="results", db_index=False)
     session = models.ForeignKey(WaSenderSession, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -89,8 +91,8 @@ class SessionDoubt(models.Model):
     locks at each tick."""
 
     class Kind(models.TextChoices):
-        FAILURES = "failures", "failures rising"
-        ACKS = "acks", "confirmed late"
+        FAILURES = "failures", _("failures rising")
+        ACKS = "acks", _("confirmed late")
 
     session = models.OneToOneField(WaSenderSession, on_delete=models.CASCADE, primary_key=True, related_name="doubt")
     kind = models.CharField(max_length=8, choices=Kind.choices, blank=True, default="", help_text="Empty: none")

@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.contacts import ContactList
@@ -23,19 +24,19 @@ class Campaign(models.Model):
     """One message to one audience over one or more sessions."""
 
     class State(models.TextChoices):
-        DRAFT = "draft"
-        DEALING = "dealing", "preparing"
-        SCHEDULED = "scheduled"
-        RUNNING = "running"
-        PAUSED = "paused"
-        COMPLETED = "completed"
-        CANCELLED = "cancelled"
-        EXPIRED = "expired"
+        DRAFT = "draft", _("Draft")
+        DEALING = "dealing", _("preparing")
+        SCHEDULED = "scheduled", _("Scheduled")
+        RUNNING = "running", _("Running")
+        PAUSED = "paused", _("Paused")
+        COMPLETED = "completed", _("Completed")
+        CANCELLED = "cancelled", _("Cancelled")
+        EXPIRED = "expired", _("Expired")
 
     class Policy(models.TextChoices):
-        NEXT = "next", "Move waiting people to the next session"
-        WAIT = "wait", "Wait for the session to come back"
-        NEXT_NEW = "next_new", "Move only people who have not talked with that session"
+        NEXT = "next", _("Move waiting people to the next session")
+        WAIT = "wait", _("Wait for the session to come back")
+        NEXT_NEW = "next_new", _("Move only people who have not talked with that session")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="campaigns")

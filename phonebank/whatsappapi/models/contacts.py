@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.fields import EncryptedTextField
@@ -61,9 +62,9 @@ class Contact(models.Model):
     """A person, by phone number. `consent` is the last word of their consent records."""
 
     class Consent(models.TextChoices):
-        UNKNOWN = "unknown", "no consent recorded"
-        GRANTED = "granted", "agreed"
-        WITHDRAWN = "withdrawn", "withdrawn"
+        UNKNOWN = "unknown", _("no consent recorded")
+        GRANTED = "granted", _("agreed")
+        WITHDRAWN = "withdrawn", _("withdrawn")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="contacts", db_index=False)
@@ -134,12 +135,12 @@ class Suppression(models.Model):
     """
 
     class Reason(models.TextChoices):
-        STOP = "stop", "asked to stop"
-        MANUAL = "manual", "added by hand"
-        IMPORT = "import", "on an imported list"
-        COMPLAINT = "complaint", "complained"
-        REVIEW = "review", "may have asked to stop"
-        ERASED = "erased", "was erased"
+        STOP = "stop", _("asked to stop")
+        MANUAL = "manual", _("added by hand")
+        IMPORT = "import", _("on an imported list")
+        COMPLAINT = "complaint", _("complained")
+        REVIEW = "review", _("may have asked to stop")
+        ERASED = "erased", _("was erased")
 
     public_id = models.UUIDField(default=uuid.uuid4, db_default=RandomUUID(), unique=True, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="suppressions", db_index=False)

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from django.conf import settings
+from cryptography.fernet import InvalidToken
 from django.db import models
 
-
-class SecretUnreadable(Exception):
-    """A stored secret fits none of FIELD_ENCRYPTION_KEYS. Nothing is ever sent with the ciphertext instead."""
-
-
-@lru_cache(maxsize=4)
-def _ring(keys: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in keys])
-
-
-def ring() -> MultiFernet:
-    """The key ring: the first of FIELD_ENCRYPTION_KEYS encrypts, all of them decrypt."""
-    return _ring(tuple(settings.FIELD_ENCRYPTION_KEYS))
+from phonebank.accounts.ring import SecretUnreadable, ring
 
 
 def digest(secret: str) -> str:

@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.sessions import WaSenderSession
@@ -23,13 +24,13 @@ class SessionGroup(models.Model):
     class Colour(models.TextChoices):
         """Names of the palette. Green, yellow and red are not among them: those say how a session is."""
 
-        BLUE = "blue"
-        CYAN = "cyan"
-        INDIGO = "indigo"
-        PURPLE = "purple"
-        PINK = "pink"
-        ORANGE = "orange"
-        GREY = "secondary", "Grey"
+        BLUE = "blue", _("Blue")
+        CYAN = "cyan", _("Cyan")
+        INDIGO = "indigo", _("Indigo")
+        PURPLE = "purple", _("Purple")
+        PINK = "pink", _("Pink")
+        ORANGE = "orange", _("Orange")
+        GREY = "secondary", _("Grey")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="session_groups")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.sessions import WaSenderSession
@@ -16,7 +17,7 @@ class SessionEvent(models.Model):
 
     class Kind(models.TextChoices):
         STATUS = "status"
-        RATE_LIMIT = "rate_limit", "rate limit"
+        RATE_LIMIT = "rate_limit", _("rate limit")
         ACTION = "action"
         RECONNECT = "reconnect"
 

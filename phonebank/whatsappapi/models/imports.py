@@ -6,6 +6,7 @@ import uuid
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.contacts import ContactList, OwnedQuerySet
@@ -16,17 +17,17 @@ class ContactImport(models.Model):
     ones, `no_consent` and `suppressed` cannot be written to."""
 
     class What(models.TextChoices):
-        PEOPLE = "people", "people"
-        SUPPRESSIONS = "suppressed", "numbers not to be written to"
+        PEOPLE = "people", _("people")
+        SUPPRESSIONS = "suppressed", _("numbers not to be written to")
 
     class State(models.TextChoices):
-        DRAFT = "draft", "needs its columns"
-        WAITING = "waiting", "waiting for its turn"
-        RUNNING = "running", "running"
-        CHECKED = "checked", "checked, nothing imported yet"
-        DONE = "done", "finished"
-        FAILED = "failed", "could not be imported"
-        CANCELLED = "cancelled", "stopped"
+        DRAFT = "draft", _("needs its columns")
+        WAITING = "waiting", _("waiting for its turn")
+        RUNNING = "running", _("running")
+        CHECKED = "checked", _("checked, nothing imported yet")
+        DONE = "done", _("finished")
+        FAILED = "failed", _("could not be imported")
+        CANCELLED = "cancelled", _("stopped")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="contact_imports", db_index=False)
@@ -123,11 +124,11 @@ class ImportRow(models.Model):
     """A row that somebody should look at, as it stood in the file."""
 
     class Verdict(models.TextChoices):
-        INVALID = "invalid", "not imported"
-        DUPLICATE = "duplicate", "twice in the file"
-        ERASED = "erased", "not imported: was erased"
-        SUPPRESSED = "suppressed", "imported, must not be written to"
-        NO_CONSENT = "no_consent", "imported, without consent"
+        INVALID = "invalid", _("not imported")
+        DUPLICATE = "duplicate", _("twice in the file")
+        ERASED = "erased", _("not imported: was erased")
+        SUPPRESSED = "suppressed", _("imported, must not be written to")
+        NO_CONSENT = "no_consent", _("imported, without consent")
 
     upload = models.ForeignKey(ContactImport, on_delete=models.CASCADE, related_name="rows", db_index=False)
     line = models.BigIntegerField()

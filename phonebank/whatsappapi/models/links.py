@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.sessions import WaSenderSession
@@ -38,9 +39,9 @@ class PhoneLink(models.Model):
     """A page for whoever holds a session's phone, without an account. Only a digest of its token is kept."""
 
     class End(models.TextChoices):
-        LINKED = "linked", "Linked"
-        REPLACED = "replaced", "Replaced"
-        REVOKED = "revoked", "Revoked"
+        LINKED = "linked", _("Linked")
+        REPLACED = "replaced", _("Replaced")
+        REVOKED = "revoked", _("Revoked")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     session = models.ForeignKey(WaSenderSession, on_delete=models.CASCADE, related_name="phone_links")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.contacts import OwnedQuerySet
@@ -13,10 +14,10 @@ from phonebank.whatsappapi.models.contacts import OwnedQuerySet
 class MediaKind(models.TextChoices):
     """What a message can carry beside its text (contract 3)."""
 
-    IMAGE = "image", "Picture"
-    VIDEO = "video", "Video"
-    DOCUMENT = "document", "Document"
-    AUDIO = "audio", "Voice note"
+    IMAGE = "image", _("Picture")
+    VIDEO = "video", _("Video")
+    DOCUMENT = "document", _("Document")
+    AUDIO = "audio", _("Voice note")
 
 
 class MediaFile(models.Model):

@@ -7,6 +7,7 @@ import secrets
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.whatsappapi.models.messages import Message
 from phonebank.whatsappapi.models.sessions import WaSenderSession
@@ -36,13 +37,13 @@ class Probe(models.Model):
     """One message of a self-check. Times in seconds since it left."""
 
     class Outcome(models.TextChoices):
-        OPEN = "", "Under way"
-        GOOD = "good", "Arrived"
-        SLOW = "slow", "Slow"
-        UNCONFIRMED = "unconfirmed", "Not confirmed"
-        UNHEARD = "unheard", "Did not come in"
-        REFUSED = "refused", "Could not be sent"
-        HELD = "held", "Was not sent"
+        OPEN = "", _("Under way")
+        GOOD = "good", _("Arrived")
+        SLOW = "slow", _("Slow")
+        UNCONFIRMED = "unconfirmed", _("Not confirmed")
+        UNHEARD = "unheard", _("Did not come in")
+        REFUSED = "refused", _("Could not be sent")
+        HELD = "held", _("Was not sent")
 
     sender = models.ForeignKey(WaSenderSession, on_delete=models.CASCADE, related_name="probes", db_index=False)
     receiver = models.ForeignKey(WaSenderSession, on_delete=models.CASCADE, related_name="probes_to", db_index=False)

@@ -12,6 +12,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Least, Lower
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.fields import EncryptedTextField, digest
@@ -70,14 +72,14 @@ class WaSenderSession(models.Model):
     """One WhatsApp number, linked through the gateway. In views its variable is `wa_session`."""
 
     class Status(models.TextChoices):
-        DISCONNECTED = "disconnected"
-        CONNECTING = "connecting"
-        NEED_SCAN = "need_scan", "needs a scan"
-        NEED_PASSKEY = "need_passkey", "needs a passkey"
-        CONNECTED = "connected"
-        LOGGED_OUT = "logged_out", "logged out"
-        EXPIRED = "expired"
-        UNKNOWN = "unknown"
+        DISCONNECTED = "disconnected", _("Disconnected")
+        CONNECTING = "connecting", _("Connecting")
+        NEED_SCAN = "need_scan", _("needs a scan")
+        NEED_PASSKEY = "need_passkey", _("needs a passkey")
+        CONNECTED = "connected", _("Connected")
+        LOGGED_OUT = "logged_out", pgettext_lazy("a session", "logged out")
+        EXPIRED = "expired", _("Expired")
+        UNKNOWN = "unknown", _("Unknown")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="wa_sessions")

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models.sessions import WaSenderSession
@@ -42,8 +43,8 @@ class SessionShare(models.Model):
     """
 
     class Role(models.TextChoices):
-        VIEWER = "viewer", "Viewer"
-        OPERATOR = "operator", "Operator"
+        VIEWER = "viewer", _("Viewer")
+        OPERATOR = "operator", _("Operator")
 
     class End(models.TextChoices):
         DECLINED = "declined"

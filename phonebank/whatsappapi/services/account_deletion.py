@@ -13,12 +13,15 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from phonebank import jobs
 from phonebank.accounts import services as accounts
 from phonebank.accounts.administrators import LastAdministrator, check_another, is_administrator
 from phonebank.accounts.models import OneTimeLink, User
 from phonebank.audit.models import record
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.deal import hand_over
 from phonebank.whatsappapi.models import (
@@ -45,13 +48,15 @@ TRIES = 6  # looks at a gateway that does not answer, until its sessions are giv
 MANY = 1000  # contacts from which on an index is worth its making
 State = Campaign.State
 OPEN = [State.DRAFT, State.DEALING, State.SCHEDULED, State.RUNNING, State.PAUSED]
-LAST = "You are the last administrator: nobody could run this installation. Make somebody else one first."
+LAST = gettext_lazy("You are the last administrator: nobody could run this installation. Make somebody else one first.")
+ONE_LEFT = stored("An account is deleted, but a session could not be removed at the gateway: remove it there.")
+SOME_LEFT = stored("An account is deleted, but %(n)s sessions could not be removed at the gateway: remove them there.")
 
 
 def begin(*, actor: User, user: User) -> AccountDeletion:
     """Takes the account out of service, for good. By its owner, or by an administrator once it is switched off."""
     if actor.pk != user.pk and not (is_administrator(actor) and not User.objects.get(pk=user.pk).is_active):
-        raise ServiceError("Switch the account off first. Nothing was deleted.", code="not_allowed")
+        raise ServiceError(_("Switch the account off first. Nothing was deleted."), code="not_allowed")
     with transaction.atomic():
         row = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         made = AccountDeletion.objects.filter(user=row.pk).first()
@@ -85,9 +90,7 @@ def go_on(account: int) -> bool:
         made.finished_at = timezone.now()
         made.save(update_fields=["finished_at"])
         if made.sessions_left:
-            n = made.sessions_left
-            what = "a session" if n == 1 else f"{n} sessions"
-            words = f"An account is deleted, but {what} could not be removed at the gateway: remove it there."
+            words = ONE_LEFT if made.sessions_left == 1 else SOME_LEFT % {"n": made.sessions_left}
             tell_administrators(f"deleted:{made.ref}", words)
     return True
 
@@ -113,6 +116,7 @@ def _forget(user: User) -> None:
     user.last_login = None
     user.save()
     user.emailaddress_set.all().delete()
+    user.authenticator_set.all().delete()  # secrets do not wait for a gateway that does not answer
     OneTimeLink.objects.filter(Q(user=user) | Q(email__iexact=old)).delete()
     SessionShare.objects.filter(Q(user=user) | Q(email__iexact=old)).delete()
     LogEntry.objects.filter(Q(user=user) | Q(object_id=str(user.pk), content_type__model="user")).delete()

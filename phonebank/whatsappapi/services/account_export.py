@@ -17,6 +17,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from phonebank.accounts.mfa import has_factor
 from phonebank.accounts.models import ApiToken, Subscription, User
 from phonebank.audit.models import Event, record
 from phonebank.whatsappapi.models import (
@@ -208,7 +209,7 @@ def _profile(user: User) -> dict[str, Any]:
     return {
         "id": str(user.public_id), "email": user.email, "name": user.name, "time_zone": user.time_zone,
         "locale": user.locale, "joined": user.date_joined, "last_login": user.last_login, "plan": plan.plan.name,
-        "plan_since": plan.started_at, "plan_until": plan.expires_at,
+        "plan_since": plan.started_at, "plan_until": plan.expires_at, "second_factor": has_factor(user),
     }  # fmt: skip
 
 

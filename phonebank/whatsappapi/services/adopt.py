@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.gateways.base import SessionInfo
 from phonebank.gateways.errors import GatewayError
+from phonebank.language import stored
 from phonebank.whatsappapi.models import GatewayAccount, WaSenderSession
 from phonebank.whatsappapi.services.creation import check_place, digits, free_name, make_default, slots
 from phonebank.whatsappapi.services.errors import ServiceError
@@ -29,6 +31,8 @@ from phonebank.whatsappapi.services.phones import to_e164
 from phonebank.whatsappapi.services.session_history import note_status, source_now
 from phonebank.whatsappapi.services.session_status import refresh_status, store_details
 from phonebank.whatsappapi.services.sessions import delete
+
+TAKEN_OVER = stored("Taken over from WaSender.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +80,19 @@ def adopt(
     found = _adopting(actor, account)
     owner = owner or actor
     if owner is None:
-        raise ServiceError("Nobody was named to take the sessions over.", code="nobody")
+        raise ServiceError(_("Nobody was named to take the sessions over."), code="nobody")
     listed = {one.id: one for one in _listed(found)}
     result = Adopted()
     for number in dict.fromkeys(wasender_ids):
-        name = listed[number].name if number in listed else f"Session {number}"
+        name = listed[number].name if number in listed else _("Session %(number)s") % {"number": number}
         try:
             if number not in listed:
-                raise ServiceError("The gateway account has no such session.", code="not_found")
+                raise ServiceError(_("The gateway account has no such session."), code="not_found")
             result.sessions.append(_adopt(actor, owner, found, number))
         except ServiceError as error:
-            result.refused.append(f"“{name}” was not taken over: {error.message}")
+            result.refused.append(
+                _("“%(name)s” was not taken over: %(message)s") % {"name": name, "message": error.message}
+            )
     return result
 
 
@@ -103,7 +109,7 @@ def remove_account(*, actor: User, account: GatewayAccount) -> list[str]:
     found = managed(actor, account)
     rows = found.wa_sessions.alive().select_related("user")
     if rows.filter(wasender_id=None).exists():
-        raise ServiceError("A session is still being created there. Wait a few minutes.", code="not_created")
+        raise ServiceError(_("A session is still being created there. Wait a few minutes."), code="not_created")
     notes = []
     for row in rows:
         if note := delete(actor=row.user, wa_session=row, at_gateway=False):
@@ -111,7 +117,7 @@ def remove_account(*, actor: User, account: GatewayAccount) -> list[str]:
     with transaction.atomic():
         locked = GatewayAccount.objects.select_for_update(no_key=True).get(pk=found.pk)
         if locked.wa_sessions.alive().exists():
-            raise ServiceError("A session was created there meanwhile. Nothing more was removed.", code="in_use")
+            raise ServiceError(_("A session was created there meanwhile. Nothing more was removed."), code="in_use")
         locked.token, locked.removed_at = "", timezone.now()
         locked.save(update_fields=["token", "removed_at"])
         locked.granted_to.clear()
@@ -123,7 +129,7 @@ def _adopting(actor: User | None, account: GatewayAccount) -> GatewayAccount:
     accounts = GatewayAccount.objects.alive().filter(pk=account.pk)
     found = accounts.first() if actor is None else accounts.filter(user=actor).first()
     if found is None:
-        raise ServiceError("This gateway account does not exist.", code="not_found")
+        raise ServiceError(_("This gateway account does not exist."), code="not_found")
     return found
 
 
@@ -131,7 +137,7 @@ def _listed(account: GatewayAccount) -> list[SessionInfo]:
     try:
         return client_call(account, lambda gateway: gateway.list_sessions(account.token))
     except GatewayError as error:
-        raise explain(error, "Nothing was changed.") from error
+        raise explain(error, _("Nothing was changed.")) from error
 
 
 def _adoptable(info: SessionInfo, replaces: bool) -> Adoptable:
@@ -157,10 +163,10 @@ def _adopt(actor: User | None, owner: User, account: GatewayAccount, number: int
     try:
         info = client_call(account, lambda gateway: gateway.get_session(account.token, number))
     except GatewayError as error:
-        raise explain(error, "It was left as it is.") from error
+        raise explain(error, _("It was left as it is.")) from error
     phone = _phone(info)
     if not phone:
-        raise ServiceError("The gateway gives no usable phone number for it.", code="phone_number")
+        raise ServiceError(_("The gateway gives no usable phone number for it."), code="phone_number")
     row = _commit(actor, owner, account, info, phone)
     try:
         refresh_status(wa_session=row)  # puts our webhook there; the next poll does it if this does not
@@ -190,12 +196,12 @@ def _commit(actor: User | None, owner: User, account: GatewayAccount, info: Sess
                 row.last_active_at, row.connection_version = timezone.now(), 1
             store_details(row, info)
             row.save(force_insert=True)
-            note_status(row.pk, row.status, row.status_since, "Taken over from WaSender.", source_now(), actor)
+            note_status(row.pk, row.status, row.status_since, TAKEN_OVER, source_now(), actor)
             if not WaSenderSession.objects.visible_to(locked).filter(is_default=True).exists():
                 make_default(row)
             record(actor=actor, verb="session.adopted", target=row, owner=locked)
     except IntegrityError:
-        raise ServiceError("It is here already.", code="duplicate") from None
+        raise ServiceError(_("It is here already."), code="duplicate") from None
     return row
 
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from phonebank.accounts.models import User
+from phonebank.language import grouped, said, stored
 from phonebank.whatsappapi.dispatch import budget
 from phonebank.whatsappapi.dispatch.message_log import SKEW, Reading, digits_of, read_log
 from phonebank.whatsappapi.dispatch.statuses import skip_person
@@ -16,11 +19,11 @@ from phonebank.whatsappapi.models import Attempt, Campaign, WaSenderSession
 from phonebank.whatsappapi.services import guard
 from phonebank.whatsappapi.services.errors import ServiceError
 
-REASON = "Written to after the backup, says the gateway's log"
+REASON = stored("Written to after the backup, says the gateway's log")
 PAGES = 500  # of 100 entries, per session
 PATIENCE = 60.0  # seconds that a page may take, within the two minutes of a proxy
 LONG = 3600.0  # the same for the command, at which somebody sits
-DEALING = "still getting its people in line"
+DEALING = gettext_lazy("still getting its people in line")
 
 
 @dataclass(slots=True)
@@ -69,12 +72,16 @@ def leave_out(*, actor: User | None, strict: bool = True, patience: float = PATI
     """
     dealing = list(Campaign.objects.filter(state=Campaign.State.DEALING).values_list("name", flat=True))
     if strict and dealing:
-        raise ServiceError(f"A campaign is {DEALING}. See that a worker runs, wait a minute and try again.")
+        raise ServiceError(
+            _("A campaign is still getting its people in line. See that a worker runs, wait a minute and try again.")
+        )
     found = compare(patience=patience)
     if strict and found.unread:
         names = "; ".join(f"{name}: {why}" for name, why in found.unread[:5])
-        raise ServiceError(f"Some logs do not tell, so nothing was changed. {names}", code="unread")
-    found.unread += [(name, DEALING) for name in dealing]
+        raise ServiceError(
+            _("Some logs do not tell, so nothing was changed. %(names)s") % {"names": names}, code="unread"
+        )
+    found.unread += [(name, str(DEALING)) for name in dealing]
     for user, phones in found.written.items():
         for phone in sorted(phones):
             with transaction.atomic(), connection.cursor() as cursor:
@@ -85,27 +92,27 @@ def leave_out(*, actor: User | None, strict: bool = True, patience: float = PATI
 def _written(row: WaSenderSession, back_to: datetime, until: float) -> tuple[set[str], str]:
     """Whom its log names and this database does not, and why that may not be everybody."""
     if not row.account.token:
-        return set(), "its account has no access token"
+        return set(), _("its account has no access token")
     if not row.log_messages:
-        return set(), "message logging is off at WaSender"
+        return set(), _("message logging is off at WaSender")
     with guard.reading():
         log = read_log(row, back_to, most=PAGES, until=until)
     sent = {one.id: one for one in log.entries.values() if one.created_at >= back_to and one.status != "failed"}
     for known in Attempt.objects.filter(session=row, msg_id__in=list(sent)).values_list("msg_id", flat=True):
         sent.pop(known or 0, None)
     numbers = {digits_of(one.to or "") for one in sent.values()}
-    why = _shortfall(log) or ("its log hides recipients" if "" in numbers else "")
+    why = _shortfall(log) or (_("its log hides recipients") if "" in numbers else "")
     return {f"+{number}" for number in numbers if number}, why
 
 
 def _shortfall(log: Reading) -> str:
     if log.error is not None:
-        return log.error.user_message
+        return said(log.error.user_message)
     if log.is_whole:
         return ""
     if log.pages >= PAGES:
-        return f"more than {PAGES * 100:,} messages since the backup"
-    return (
-        f"not read in time, for the gateway may be asked only every {budget.ACCOUNT_GAP:g} seconds; "
-        f"on the machine, phonebank resume-after-restore waits for it up to an hour"
-    )
+        return _("more than %(n)s messages since the backup") % {"n": grouped(PAGES * 100)}
+    return _(
+        "not read in time, for the gateway may be asked only every %(n)s seconds; on the machine, "
+        "phonebank resume-after-restore waits for it up to an hour"
+    ) % {"n": f"{budget.ACCOUNT_GAP:g}"}

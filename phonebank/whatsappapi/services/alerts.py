@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from django.db import connection
 
+from phonebank.language import stored
+
 # What is to be said of each session's link now: NULL is nothing, 'wait' leaves an open alert as it is. Whoever begins
 # to link a number anew by hand is given ten minutes.
 _LINKS = """
@@ -77,6 +79,12 @@ _END_BRAKES = """
 UPDATE whatsappapi_alert a SET closed_at = now() FROM whatsappapi_campaign c
 WHERE a.closed_at IS NULL AND a.key = 'brake:' || c.id AND c.state <> 'paused'
 """
+# The sentences above, for the reader's language; those about doubts are theirs who judge them.
+stored("Its link is down.")
+stored("Somebody has to scan its code with the phone.")
+stored("All %(limit)s of today's messages are used.")
+stored("“%(name)s”: nobody can tell whether one person got it. Look, and decide.")
+stored("“%(name)s”: nobody can tell whether %(n)s people got it. Look, and decide.")
 _QUICK = [_WRITE.format(notices=_LINK_NOTICES), _END_LINKS]
 _SLOW = [
     (["limit"], _LIMIT_NOTICES),

@@ -14,8 +14,10 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
+from phonebank.language import grouped
 from phonebank.whatsappapi.models import DayZone, OwnerDay, SessionGroup, WaSenderSession
 from phonebank.whatsappapi.models.analytics import BOUNDS, COUNTS
 from phonebank.whatsappapi.services import analytics_sql as sql
@@ -137,9 +139,12 @@ def share(part: int, whole: int) -> float | None:
 def check_range(first: date, last: date) -> None:
     """Raises ServiceError."""
     if last < first:
-        raise ServiceError("The last day is before the first. Nothing is shown.", code="range")
+        raise ServiceError(_("The last day is before the first. Nothing is shown."), code="range")
     if (last - first).days >= LONGEST:
-        raise ServiceError(f"At most {LONGEST:,} days can be shown together. Choose fewer.", code="range")
+        raise ServiceError(
+            _("At most %(longest)s days can be shown together. Choose fewer.") % {"longest": grouped(LONGEST)},
+            code="range",
+        )
 
 
 def zone_of(user: User) -> ZoneInfo:
@@ -155,7 +160,7 @@ def today(user: User) -> date:
 def report(scope: Scope) -> Report:
     """Four statements at most, whatever the number of messages and sessions."""
     days = series(scope)
-    _, [spread] = _spread(scope)
+    __, [spread] = _spread(scope)
     times, hours, hours_read, reasons = spread
     return Report(
         scope=scope,

@@ -8,6 +8,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
@@ -33,11 +34,11 @@ def announce(
     check_administrator(actor)
     text, begin = " ".join(text.split())[:300], starts_at or timezone.now()
     if not text:
-        raise ServiceError("Write what everybody should read.", code="text")
+        raise ServiceError(_("Write what everybody should read."), code="text")
     if level not in Announcement.Level.values:
-        raise ServiceError("There is no such level.", code="level")
+        raise ServiceError(_("There is no such level."), code="level")
     if ends_at is not None and ends_at <= max(begin, timezone.now()):
-        raise ServiceError("It would end before anybody could read it. Choose a later end.", code="ends_at")
+        raise ServiceError(_("It would end before anybody could read it. Choose a later end."), code="ends_at")
     check_reach(begin, code="starts_at")
     check_reach(ends_at, code="ends_at")
     with transaction.atomic():
@@ -52,7 +53,7 @@ def take_back(*, actor: User, public_id: uuid.UUID) -> None:
     with transaction.atomic():
         row = Announcement.objects.select_for_update().filter(public_id=public_id).first()
         if row is None:
-            raise ServiceError("It was taken back already.", code="not_found")
+            raise ServiceError(_("It was taken back already."), code="not_found")
         record(actor=actor, verb="announcement.taken_back", target=row)
         row.delete()
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
+from phonebank.language import grouped, stored, without_stop
 from phonebank.whatsappapi.models import Approval, Campaign, Installation
 from phonebank.whatsappapi.services import audience
 from phonebank.whatsappapi.services.notices import tell_administrators
@@ -23,6 +25,10 @@ NOT_WRITTEN_TO = ("skipped", "cancelled", "expired")
 def key_of(approval: Approval) -> str:
     """The alert's."""
     return f"approval:{approval.public_id}"
+
+
+ASKED = stored("A campaign to %(people)s people waits for your approval.")
+WAITS = stored("Waits for an administrator: a first campaign to %(people)s people is looked at before it starts.")
 
 
 def bound(campaign: Campaign) -> int | None:
@@ -68,23 +74,23 @@ def is_held(campaign: Campaign, *, actor: User | None) -> bool:
         return True
     asked = {"state": State.WAITING, "version": campaign.version, "people": people, "asked_at": timezone.now(),
              "decided_at": None, "decided_by": None, "reason": "", "user": campaign.user}  # fmt: skip
-    row, _ = Approval.objects.update_or_create(campaign=campaign, defaults=asked)
+    row, __ = Approval.objects.update_or_create(campaign=campaign, defaults=asked)
     record(actor=actor, verb="campaign.approval_asked", target=campaign, people=people)
-    tell_administrators(key_of(row), f"A campaign to {people:,} people waits for your approval.")
+    tell_administrators(key_of(row), ASKED % {"people": f"{people:,}"})
     return True
 
 
 def waits(people: int) -> str:
     """What the campaign's page says."""
-    return f"Waits for an administrator: a first campaign to {people:,} people is looked at before it starts."
+    return WAITS % {"people": f"{people:,}"}
 
 
 def note(campaign: Campaign) -> str:
     """What its owner should know of before they press; empty where nobody will look at it, or said no."""
     row = Approval.objects.filter(campaign=campaign).first()
     if row is not None and row.state == State.REFUSED:
-        why = f" They say: {row.reason.rstrip('.')}." if row.reason else ""
-        return f"An administrator did not let it start.{why} Change it and press again."
+        why = _(" They say: %(reason)s.") % {"reason": without_stop(row.reason)} if row.reason else ""
+        return _("An administrator did not let it start.%(why)s Change it and press again.") % {"why": why}
     return ""
 
 
@@ -96,10 +102,10 @@ def needs_look(campaign: Campaign, people: int) -> str:
     row = Approval.objects.filter(campaign=campaign, state=State.APPROVED, version=campaign.version).first()
     if row is not None and people <= row.people:
         return ""
-    return (
-        f"It is your first to more than {most:,} people: an administrator looks at it before anything is sent, "
-        "and it starts by itself when they approve."
-    )
+    return _(
+        "It is your first to more than %(most)s people: an administrator looks at it before "
+        "anything is sent, and it starts by itself when they approve."
+    ) % {"most": grouped(most)}
 
 
 def _allow(campaign: Campaign, most: int | None) -> bool:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import uuid
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
 from phonebank import jobs
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
+from phonebank.language import grouped, stored
 from phonebank.whatsappapi.models import Approval, Campaign
 from phonebank.whatsappapi.services import approval as gate
 from phonebank.whatsappapi.services.campaigns import check_ready, move
 from phonebank.whatsappapi.services.capabilities import check_administrator
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.notices import take_back, tell
+
+APPROVED = stored("“%(name)s” was approved.")
+NOT_APPROVED = stored("“%(name)s” was not approved: %(reason)s")
 
 State = Approval.State
 
@@ -43,7 +49,10 @@ def approve(*, actor: User, public_id: uuid.UUID, people: int) -> Campaign:
         else:
             _approve(actor, row, people)
     if grown:
-        raise ServiceError(f"It would go to {grown:,} people by now. Nothing was started: look again.", code="changed")
+        raise ServiceError(
+            _("It would go to %(grown)s people by now. Nothing was started: look again.") % {"grown": grouped(grown)},
+            code="changed",
+        )
     return row.campaign
 
 
@@ -52,14 +61,14 @@ def refuse(*, actor: User, public_id: uuid.UUID, reason: str) -> Campaign:
     check_administrator(actor)
     reason = " ".join(reason.split())[:200]
     if not reason:
-        raise ServiceError("Say why, for its owner reads it. Nothing was changed.", code="reason")
+        raise ServiceError(_("Say why, for its owner reads it. Nothing was changed."), code="reason")
     with transaction.atomic():
         row = _locked(public_id)
         _decide(row, State.REFUSED, actor, reason)
         if not row.campaign.sealed_at:
             move(row.campaign, [Campaign.State.PAUSED], Campaign.State.DRAFT, pause_reason="")
         record(actor=actor, verb="campaign.not_approved", target=row.campaign, reason=reason)
-        told = f"“{row.campaign.name[:80]}” was not approved: {reason}"
+        told = NOT_APPROVED % {"name": row.campaign.name[:80], "reason": reason}
         tell([row.user_id], f"notapproved:{row.public_id}", told)
     return row.campaign
 
@@ -70,7 +79,7 @@ def withdraw(*, actor: User, campaign: Campaign) -> Campaign:
         mine = Campaign.objects.visible_to(actor).filter(pk=campaign.pk, user=actor)
         row = Approval.objects.select_for_update(no_key=True).filter(campaign__in=mine, state=State.WAITING).first()
         if row is None or campaign.sealed_at:
-            raise ServiceError("It does not wait for anybody. Nothing was changed.", code="wrong_state")
+            raise ServiceError(_("It does not wait for anybody. Nothing was changed."), code="wrong_state")
         move(campaign, [Campaign.State.PAUSED], Campaign.State.DRAFT, pause_reason="")
         row.delete()
         take_back(gate.key_of(row))
@@ -84,13 +93,14 @@ def _approve(actor: User, row: Approval, people: int) -> None:
     _decide(row, State.APPROVED, actor, "")
     record(actor=actor, verb="campaign.approved", target=campaign, people=people)
     try:
-        with transaction.atomic():
+        # What is kept is English (docs/adr/0017).
+        with translation.override(settings.LANGUAGE_CODE), transaction.atomic():
             _start(actor, campaign)
     except ServiceError as error:
         campaign.refresh_from_db()
         campaign.pause_reason = f"Approved. {error.message}"[:200]
         campaign.save(update_fields=["pause_reason"])
-    tell([row.user_id], f"approved:{row.public_id}", f"“{campaign.name[:80]}” was approved.")
+    tell([row.user_id], f"approved:{row.public_id}", APPROVED % {"name": campaign.name[:80]})
 
 
 def _start(actor: User, campaign: Campaign) -> None:
@@ -104,7 +114,7 @@ def _start(actor: User, campaign: Campaign) -> None:
         check_ready(campaign)
         jobs.defer("deal_campaign", lock=f"deal:{campaign.pk}", campaign=campaign.pk)
     if gate.is_held(campaign, actor=actor):
-        raise ServiceError("Its audience has grown meanwhile.", code="changed")
+        raise ServiceError(_("Its audience has grown meanwhile."), code="changed")
 
 
 def _decide(row: Approval, state: Approval.State, actor: User, reason: str) -> None:
@@ -120,8 +130,8 @@ def _locked(public_id: uuid.UUID) -> Approval:
     one = campaigns.filter(pk=found).first()
     row = Approval.objects.select_for_update(no_key=True).filter(public_id=public_id).first()
     if one is None or row is None or row.state != State.WAITING or one.state != Campaign.State.PAUSED:
-        raise ServiceError("It does not wait any more: it was decided or taken back. Nothing changed.", code="gone")
+        raise ServiceError(_("It does not wait any more: it was decided or taken back. Nothing changed."), code="gone")
     if row.version != one.version:
-        raise ServiceError("It was changed since it was asked for. Nothing was started.", code="changed")
+        raise ServiceError(_("It was changed since it was asked for. Nothing was started."), code="changed")
     row.campaign = one
     return row

@@ -20,6 +20,8 @@ from typing import Any
 
 from django.db import connection
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.dispatch.kinds import kinds_with
@@ -27,16 +29,21 @@ from phonebank.whatsappapi.dispatch.sql.audience import named_things, people_of
 from phonebank.whatsappapi.models import Campaign, Contact, ContactList, ContactTag
 from phonebank.whatsappapi.services.errors import ServiceError
 
-TESTS = {"is": "is", "is_not": "is not", "contains": "contains", "starts": "begins with"}
+TESTS = {
+    "is": gettext_lazy("is"),
+    "is_not": gettext_lazy("is not"),
+    "contains": gettext_lazy("contains"),
+    "starts": gettext_lazy("begins with"),
+}
 MOST_FILTERS = 5
 MOST_NAMED = 100  # lists, and tags
 LOOKED_AT = 10_000  # people whose earlier messages are counted, at most
 # Why somebody is left out, in the order in which the deal looks.
 REASONS = {
-    "stopped": "asked not to be written to",
-    "withdrawn": "took their consent back",
-    "unknown": "no consent on record",
-    "review": "held until somebody has read their answer",
+    "stopped": gettext_lazy("asked not to be written to"),
+    "withdrawn": gettext_lazy("took their consent back"),
+    "unknown": gettext_lazy("no consent on record"),
+    "review": gettext_lazy("held until somebody has read their answer"),
 }
 
 # As sets, not person by person: the database reads the opt-outs once, however many people there are.
@@ -126,12 +133,12 @@ class Chosen:
     @property
     def words(self) -> str:
         """For a person: “Regulars or Guests, tagged vip, city is Boston, but not Staff”."""
-        parts = [" or ".join(one.name for one in self.lists)] if self.lists else ["everybody"]
+        parts = [_(" or ").join(one.name for one in self.lists)] if self.lists else [_("everybody")]
         if self.tags:
-            parts.append(f"tagged {' or '.join(one.name for one in self.tags)}")
+            parts.append(_("tagged %(names)s") % {"names": _(" or ").join(one.name for one in self.tags)})
         parts += [f"{one['field']} {TESTS[one['test']]} {one['value']}" for one in self.filters]
         if self.without:
-            parts.append(f"but not {' or '.join(one.name for one in self.without)}")
+            parts.append(_("but not %(names)s") % {"names": _(" or ").join(one.name for one in self.without)})
         return ", ".join(parts) if self.lists or self.tags else ""
 
 
@@ -147,16 +154,20 @@ def build(
     wanted, left = _ids(lists), _ids(without)
     names = list(dict.fromkeys(tags))
     if max(len(wanted), len(left), len(names)) > MOST_NAMED:
-        raise ServiceError(f"At most {MOST_NAMED} lists and {MOST_NAMED} tags can be chosen.", code="audience")
+        raise ServiceError(
+            _("At most %(most)s lists and %(most)s tags can be chosen.") % {"most": MOST_NAMED}, code="audience"
+        )
     rows = ContactList.objects.visible_to(actor).filter(public_id__in={*wanted, *left})
     known = dict(rows.values_list("public_id", "pk"))
     tagged = dict(ContactTag.objects.visible_to(actor).filter(name__in=names).values_list("name", "pk"))
     if {*wanted, *left} - known.keys():
-        raise ServiceError("There is no such list. Nothing was changed.", code="not_found")
+        raise ServiceError(_("There is no such list. Nothing was changed."), code="not_found")
     if set(names) - tagged.keys():
-        raise ServiceError("There is no such tag. Nothing was changed.", code="not_found")
+        raise ServiceError(_("There is no such tag. Nothing was changed."), code="not_found")
     if set(wanted) & set(left):
-        raise ServiceError("A list cannot be chosen and left out at once. Take one of the two away.", code="audience")
+        raise ServiceError(
+            _("A list cannot be chosen and left out at once. Take one of the two away."), code="audience"
+        )
     found = {
         "lists": [known[one] for one in wanted],
         "tags": [tagged[name] for name in names],
@@ -164,7 +175,9 @@ def build(
         "without": [known[one] for one in left],
     }
     if len(found["filters"]) > MOST_FILTERS:
-        raise ServiceError(f"At most {MOST_FILTERS} conditions can be set.", code="audience")
+        raise ServiceError(
+            _("At most %(most_filters)s conditions can be set.") % {"most_filters": MOST_FILTERS}, code="audience"
+        )
     return {key: value for key, value in found.items() if value}
 
 
@@ -278,17 +291,19 @@ def _ids(ids: Iterable[uuid.UUID | str]) -> list[uuid.UUID]:
     try:
         return list(dict.fromkeys(one if isinstance(one, uuid.UUID) else uuid.UUID(one) for one in ids))
     except ValueError:
-        raise ServiceError("There is no such list. Nothing was changed.", code="not_found") from None
+        raise ServiceError(_("There is no such list. Nothing was changed."), code="not_found") from None
 
 
 def _filter(given: Mapping[str, str]) -> dict[str, str]:
     field, test, value = (" ".join(str(given.get(key, "")).split()) for key in ("field", "test", "value"))
     if not field or len(field) > 60 or "\x00" in field + value:
-        raise ServiceError("A condition needs the name of a column, such as city.", code="audience")
+        raise ServiceError(_("A condition needs the name of a column, such as city."), code="audience")
     if test not in TESTS:
-        raise ServiceError(f"A condition is one of: {', '.join(TESTS)}.", code="audience")
+        raise ServiceError(_("A condition is one of: %(names)s.") % {"names": ", ".join(TESTS)}, code="audience")
     if not value or len(value) > 200:
-        raise ServiceError(f"Say what {field} has to be, in at most 200 characters.", code="audience")
+        raise ServiceError(
+            _("Say what %(field)s has to be, in at most 200 characters.") % {"field": field}, code="audience"
+        )
     if field == "phone":
         value = "+" * value.startswith("+") + "".join(one for one in value if one.isdecimal() and one.isascii())
     return {"field": field, "test": test, "value": value}

@@ -10,7 +10,10 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext
 
+from phonebank.language import grouped, stored
 from phonebank.whatsappapi.models import Alert, Campaign
 from phonebank.whatsappapi.models.messages import RANKS
 from phonebank.whatsappapi.services.campaigns import pause
@@ -68,15 +71,24 @@ WHERE l.campaign_id = %(campaign)s AND l.is_active AND s.deleted_at IS NULL AND 
     WHERE a.session_id = s.id AND a.started_at > %(since)s AND a.http_status IN (401, 402, 403)))
 """
 
+# Why it paused a campaign, as the campaign keeps it (`pulled` knows them again).
+PAUSED = stored("“%(name)s” is paused.")
+WHY_LOST = stored("%(names)s were lost within an hour. See why before others follow.")
+WHY_STOPPED = stored("%(stopped)s of %(sent)s people asked not to be written to.")
+WHY_FAILED = stored("%(failed)s of the last %(last)s messages failed.")
 # What it is about, and what to do when it has paused a campaign.
 LABELS = {
-    "lost": ("Sessions lost within an hour",
-             "Open these sessions and see what they say; link them, or take them out and add others."),
-    "stopped": ("Asked not to be written to",
-                "Look at whom you write to, and at what the message says. Who asked stays out in any case."),
-    "failed": ("Failed for good", "Look at the failed ones and what they say."),
-}  # fmt: skip
-AGAIN = "When you resume it, the count begins anew."
+    "lost": (
+        gettext_lazy("Sessions lost within an hour"),
+        gettext_lazy("Open these sessions and see what they say; link them, or take them out and add others."),
+    ),
+    "stopped": (
+        gettext_lazy("Asked not to be written to"),
+        gettext_lazy("Look at whom you write to, and at what the message says. Who asked stays out in any case."),
+    ),
+    "failed": (gettext_lazy("Failed for good"), gettext_lazy("Look at the failed ones and what they say.")),
+}
+AGAIN = gettext_lazy("When you resume it, the count begins anew.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +113,11 @@ class Gauge:
     @property
     def bound(self) -> str:
         """Where it stops the campaign."""
-        return f"pauses over {100 * self.limit:.0f} %" if self.limit < 1 else f"pauses at {self.limit:.0f}"
+        return (
+            _("pauses over %(limit)s %%") % {"limit": f"{100 * self.limit:.0f}"}
+            if self.limit < 1
+            else _("pauses at %(limit)s") % {"limit": f"{self.limit:.0f}"}
+        )
 
     @property
     def width(self) -> str:
@@ -133,7 +149,7 @@ def check(campaign: Campaign) -> bool:
                 user=campaign.user,
                 key=f"brake:{campaign.pk}",
                 closed_at=None,
-                defaults={"text": f"“{campaign.name}” is paused. {reason}"[:300]},
+                defaults={"text": f"{PAUSED % {'name': campaign.name}} {reason}"[:300]},
             )
     except ServiceError:
         return False
@@ -155,18 +171,28 @@ def gauges(campaign: Campaign) -> list[Gauge]:
         cursor.execute(STOPPED, named)
         [stopped] = cursor.fetchone()
         sent = _sent(campaign, cursor, named)
-    failed -= unknown
-    words = f"{failed:,} of the last {last:,}"
-    return [
-        Gauge("lost", len(gone), 0, LOST + 1, ", ".join(gone[:5]) or "none",
-              f"{_names(gone)} were lost within an hour. See why before others follow." if len(gone) > LOST else ""),
-        Gauge("stopped", stopped, sent, OPT_OUTS, f"{stopped:,} of {sent:,}",
-              f"{stopped:,} of {sent:,} people asked not to be written to."
-              if sent >= LEAST and stopped > OPT_OUTS * sent else ""),
-        Gauge("failed", failed, last, FAILURES,
-              f"{words}; {unknown:,} more not on WhatsApp" if unknown else words,
-              f"{words} messages failed." if last >= LEAST and failed > FAILURES * last else ""),
-    ]  # fmt: skip
+    return [_lost(gone), _stopped(stopped, sent), _failed(failed - unknown, last, unknown)]
+
+
+def _lost(gone: list[str]) -> Gauge:
+    why = WHY_LOST % {"names": _names(gone)} if len(gone) > LOST else ""
+    return Gauge("lost", len(gone), 0, LOST + 1, ", ".join(gone[:5]) or pgettext("sessions", "none"), why)
+
+
+def _stopped(stopped: int, sent: int) -> Gauge:
+    words = _("%(stopped)s of %(sent)s") % {"stopped": grouped(stopped), "sent": grouped(sent)}
+    is_over = sent >= LEAST and stopped > OPT_OUTS * sent
+    why = WHY_STOPPED % {"stopped": f"{stopped:,}", "sent": f"{sent:,}"} if is_over else ""
+    return Gauge("stopped", stopped, sent, OPT_OUTS, words, why)
+
+
+def _failed(failed: int, last: int, unknown: int) -> Gauge:
+    words = _("%(failed)s of the last %(last)s") % {"failed": grouped(failed), "last": grouped(last)}
+    if unknown:
+        words = _("%(words)s; %(unknown)s more not on WhatsApp") % {"words": words, "unknown": grouped(unknown)}
+    is_over = last >= LEAST and failed > FAILURES * last
+    why = WHY_FAILED % {"failed": f"{failed:,}", "last": f"{last:,}"} if is_over else ""
+    return Gauge("failed", failed, last, FAILURES, words, why)
 
 
 def _sent(campaign: Campaign, cursor: Any, named: dict[str, Any]) -> int:

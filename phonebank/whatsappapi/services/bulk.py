@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from django.db import DatabaseError, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from phonebank import jobs
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.gateways.errors import Throttled, Unreachable
+from phonebank.language import grouped, stored
 from phonebank.whatsappapi.dispatch import budget
 from phonebank.whatsappapi.models import BulkAction, BulkResult, WaSenderSession
 from phonebank.whatsappapi.services import reconnect, sessions
@@ -28,6 +31,8 @@ Verb, State, Outcome = BulkAction.Verb, BulkAction.State, BulkResult.Outcome
 Status = WaSenderSession.Status
 
 JOB = "run_bulk"
+REMOVED = stored("Removed here. %(note)s")
+COMING_UP = stored("The link is coming up.")
 CALLS = {Verb.CONNECT: 3, Verb.DISCONNECT: 1, Verb.DELETE: 1}  # to the gateway for one session, at most
 CALL_GAP = 1.5  # seconds for a call: two thirds of the account's 60 a minute (contract 5)
 CALL_BURST = 30.0  # seconds of it that may be saved up
@@ -58,20 +63,24 @@ def start(
         if rows is None:
             found = list(chosen.filter(public_id__in=ids))
             if len(found) != len(ids):
-                raise ServiceError("There is no such session. Nothing was done.", code="not_found")
+                raise ServiceError(_("There is no such session. Nothing was done."), code="not_found")
         else:
             found = list(chosen.filter(pk__in=rows.order_by().values("pk")))
         if not found:
-            raise ServiceError("Choose at least one session. Nothing was done.", code="empty")
+            raise ServiceError(_("Choose at least one session. Nothing was done."), code="empty")
         if expected is not None and expected != len(found):
             raise ServiceError(
-                f"Meanwhile it would be {len(found):,} sessions, not {expected:,}. Nothing was done; look again.",
+                ngettext(
+                    "Meanwhile it would be %(n)s session, not %(expected)s. Nothing was done; look again.",
+                    "Meanwhile it would be %(n)s sessions, not %(expected)s. Nothing was done; look again.",
+                    len(found),
+                )
+                % {"n": grouped(len(found)), "expected": grouped(expected)},
                 code="changed",
             )
         action = BulkAction.objects.create(user=actor, verb=verb, total=len(found), at_gateway=at_gateway)
         BulkResult.objects.bulk_create(
-            BulkResult(action=action, session=one, name=one.session_name, position=place)
-            for place, one in enumerate(found)
+            BulkResult(action=action, session=one, name=one.session_name, position=n) for n, one in enumerate(found)
         )
         record(actor=actor, verb=f"bulk.{verb}", target=action, sessions=len(found), at_gateway=at_gateway)
         jobs.defer(JOB, lock=lock_of(actor.pk), user=actor.pk)
@@ -83,9 +92,9 @@ def stop(*, actor: User, action: BulkAction) -> BulkAction:
     with transaction.atomic():
         row = BulkAction.objects.visible_to(actor).select_for_update(no_key=True).filter(pk=action.pk).first()
         if row is None:
-            raise ServiceError("This does not exist.", code="not_found")
+            raise ServiceError(_("This does not exist."), code="not_found")
         if row.finished_at is not None:
-            raise ServiceError("This has ended by itself meanwhile.", code="wrong_state")
+            raise ServiceError(_("This has ended by itself meanwhile."), code="wrong_state")
         _end(row, State.STOPPED, "")
         record(actor=actor, verb="bulk.stopped", target=row, done=row.done, failed=row.failed)
     return row
@@ -160,16 +169,16 @@ def _turn(action: BulkAction, result: BulkResult) -> tuple[str, str] | _Wait:
     row = result.session
     if row is None or row.deleted_at is not None:
         ours = action.verb == Verb.DELETE and (row is None or row.deleted_at >= action.created_at)
-        return (Outcome.DONE, "Deleted.") if ours else (Outcome.FAILED, "It was deleted meanwhile.")
+        return (Outcome.DONE, _("Deleted.")) if ours else (Outcome.FAILED, _("It was deleted meanwhile."))
     if action.verb == Verb.CONNECT and row.status == Status.CONNECTED:
-        return Outcome.SKIPPED, "It was connected already."
+        return Outcome.SKIPPED, _("It was connected already.")
     if action.verb == Verb.DISCONNECT and row.status in DOWN:
         reconnect.ended(row)  # nor shall it be, by itself
-        return Outcome.SKIPPED, "It was not connected."
+        return Outcome.SKIPPED, _("It was not connected.")
     key, calls = budget.account_key(row.account_id), CALLS[Verb(action.verb)]
     gap = 0.0 if row.account.is_sandbox else calls * CALL_GAP
     if not budget.take(key, gap=gap, burst=CALL_BURST):
-        return _Wait(max(1.0, gap), "The gateway takes only so many calls a minute.")
+        return _Wait(max(1.0, gap), _("The gateway takes only so many calls a minute."))
     try:
         return Outcome.DONE, _do(action, row)
     except ServiceError as error:
@@ -179,7 +188,7 @@ def _turn(action: BulkAction, result: BulkResult) -> tuple[str, str] | _Wait:
     except Exception:
         # One session that cannot be handled must not stop all others, whatever is wrong with it.
         log.exception("Bulk action %s failed at session %s", action.public_id, row.public_id)
-        return Outcome.FAILED, "Something went wrong here. Nothing more is known; look at the session."
+        return Outcome.FAILED, _("Something went wrong here. Nothing more is known; look at the session.")
 
 
 def _do(action: BulkAction, row: WaSenderSession) -> str:
@@ -188,16 +197,16 @@ def _do(action: BulkAction, row: WaSenderSession) -> str:
         answer = sessions.connect(actor=actor, wa_session=row)
         row.refresh_from_db(fields=["status"])
         return {
-            Status.CONNECTED: "Connected.",
-            Status.NEED_SCAN: "Its code waits to be scanned.",
-            Status.NEED_PASSKEY: "The phone asks for its passkey.",
-        }.get(Status(row.status if answer.status == Status.CONNECTED else answer.status), "The link is coming up.")
+            Status.CONNECTED: _("Connected."),
+            Status.NEED_SCAN: _("Its code waits to be scanned."),
+            Status.NEED_PASSKEY: _("The phone asks for its passkey."),
+        }.get(Status(row.status if answer.status == Status.CONNECTED else answer.status), COMING_UP)
     if action.verb == Verb.DISCONNECT:
         sessions.disconnect(actor=actor, wa_session=row)
-        return "Disconnected."
+        return _("Disconnected.")
     there = action.at_gateway and row.adopted_at is None
     note = sessions.delete(actor=actor, wa_session=row, at_gateway=there)
-    return "Deleted, at the gateway too." if there else f"Removed here. {note}".strip()
+    return _("Deleted, at the gateway too.") if there else (REMOVED % {"note": note}).strip()
 
 
 def _refused(result: BulkResult, error: ServiceError, key: str) -> tuple[str, str] | _Wait:
@@ -205,10 +214,10 @@ def _refused(result: BulkResult, error: ServiceError, key: str) -> tuple[str, st
     if isinstance(cause, Throttled):
         wait = max(1.0, cause.retry_after or 0.0)
         budget.close(key, wait)
-        return _Wait(wait, "The gateway asked us to slow down.")
+        return _Wait(wait, _("The gateway asked us to slow down."))
     if isinstance(cause, Unreachable) and result.tries + 1 < TRIES:
         BulkResult.objects.filter(pk=result.pk).update(tries=F("tries") + 1)
-        return _Wait(UNREACHABLE, "The gateway cannot be reached at the moment.")
+        return _Wait(UNREACHABLE, _("The gateway cannot be reached at the moment."))
     return Outcome.FAILED, error.message
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank import jobs
 from phonebank.accounts.models import User
@@ -60,13 +61,13 @@ def create_campaign(
     with noting_refusals(actor):
         usable = WaSenderSession.objects.usable_by(actor).filter(pk__in=[one.pk for one in sessions])
         if (contact_list and contact_list.user_id != actor.pk) or usable.count() != len(sessions):
-            raise ServiceError("There is no such list or session.", code="not_found")
+            raise ServiceError(_("There is no such list or session."), code="not_found")
         check_sendable(actor, sessions)
         if not sessions:
-            raise ServiceError("Choose at least one session to send from.", code="no_session")
+            raise ServiceError(_("Choose at least one session to send from."), code="no_session")
         check_fit(sessions)
         if not body.strip() and not rules.get("media_kind"):
-            raise ServiceError("Write a message first.", code="empty")
+            raise ServiceError(_("Write a message first."), code="empty")
         changes = {"body": body, **rules} | ({"audience": dict(audience)} if audience is not None else {})
         with transaction.atomic():
             called = name.strip() or (contact_list.name if contact_list else "")
@@ -180,5 +181,7 @@ def move(campaign: Campaign, before: list[Campaign.State], after: Campaign.State
     campaign.refresh_from_db()
     if not changed:
         raise ServiceError(
-            f"This campaign is {campaign.get_state_display()} by now; nothing was changed.", code="wrong_state"
+            _("This campaign is %(campaign)s by now; nothing was changed.")
+            % {"campaign": campaign.get_state_display()},
+            code="wrong_state",
         )

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from phonebank.accounts.administrators import is_administrator
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import SessionShare, WaSenderSession
@@ -35,19 +38,52 @@ def _rule(what: str, refusal: str, *roles: As) -> Rule:
 
 
 CAPABILITIES: dict[str, Rule] = {
-    "see": _rule("See its card, status, health, counts and history", "see this session", As.OPERATOR, As.VIEWER),
-    "analytics": _rule("See and export its analytics", "see the figures of this session", As.OPERATOR, As.VIEWER),
-    "connect": _rule("Connect it and show its code to scan", "connect this session", As.OPERATOR),
-    "send": _rule("Send campaigns and single messages over it", "send over this session", As.OPERATOR),
-    "test": _rule("Send test messages over it", "send over this session", As.OPERATOR),
-    "reply": _rule("Read and answer replies of people they wrote to over it", "see these replies", As.OPERATOR),
-    "inbox": _rule("Read and answer all replies", "see these replies"),
-    "disconnect": _rule("Disconnect, restart or link it anew", "disconnect or restart this session"),
-    "settings": _rule("See and change its settings, limits, groups, alerts and templates", "change this session"),
-    "key": _rule("Change its key and its webhook, see events and logs of the gateway", "see or change keys and logs"),
-    "link": _rule("Make one-time links for its phone", "make links for this session's phone"),
-    "share": _rule("Share it, change or end shares, see who did what", "share this session"),
-    "delete": _rule("Delete it, take bulk actions on it", "delete this session or act on several at once"),
+    "see": _rule(
+        gettext_lazy("See its card, status, health, counts and history"),
+        gettext_lazy("see this session"),
+        As.OPERATOR,
+        As.VIEWER,
+    ),
+    "analytics": _rule(
+        gettext_lazy("See and export its analytics"),
+        gettext_lazy("see the figures of this session"),
+        As.OPERATOR,
+        As.VIEWER,
+    ),
+    "connect": _rule(
+        gettext_lazy("Connect it and show its code to scan"), gettext_lazy("connect this session"), As.OPERATOR
+    ),
+    "send": _rule(
+        gettext_lazy("Send campaigns and single messages over it"), gettext_lazy("send over this session"), As.OPERATOR
+    ),
+    "test": _rule(gettext_lazy("Send test messages over it"), gettext_lazy("send over this session"), As.OPERATOR),
+    "reply": _rule(
+        gettext_lazy("Read and answer replies of people they wrote to over it"),
+        gettext_lazy("see these replies"),
+        As.OPERATOR,
+    ),
+    "inbox": _rule(gettext_lazy("Read and answer all replies"), gettext_lazy("see these replies")),
+    "disconnect": _rule(
+        gettext_lazy("Disconnect, restart or link it anew"), gettext_lazy("disconnect or restart this session")
+    ),
+    "settings": _rule(
+        gettext_lazy("See and change its settings, limits, groups, alerts and templates"),
+        gettext_lazy("change this session"),
+    ),
+    "key": _rule(
+        gettext_lazy("Change its key and its webhook, see events and logs of the gateway"),
+        gettext_lazy("see or change keys and logs"),
+    ),
+    "link": _rule(
+        gettext_lazy("Make one-time links for its phone"), gettext_lazy("make links for this session's phone")
+    ),
+    "share": _rule(
+        gettext_lazy("Share it, change or end shares, see who did what"), gettext_lazy("share this session")
+    ),
+    "delete": _rule(
+        gettext_lazy("Delete it, take bulk actions on it"),
+        gettext_lazy("delete this session or act on several at once"),
+    ),
 }
 LENT_TO = {name: [one.value for one in (As.OPERATOR, As.VIEWER) if one in rule.roles] for name, rule in
            CAPABILITIES.items()}  # fmt: skip
@@ -57,7 +93,7 @@ _KNOWN = "_role_of"  # where `remember` leaves what it was told
 def check_administrator(actor: User) -> None:
     """As the database has it at this moment, not as the caller last saw it."""
     if not is_administrator(actor):
-        raise ServiceError("Only an administrator can do this. Nothing was changed.", code="not_allowed")
+        raise ServiceError(_("Only an administrator can do this. Nothing was changed."), code="not_allowed")
 
 
 def may(role: str | None, action: str) -> bool:
@@ -90,11 +126,21 @@ def check(user: User, wa_session: WaSenderSession, action: str) -> str:
     """The user's role. Raises `not_found` for a stranger, and for a member who may not do `action` `forbidden`."""
     role = role_of(user, wa_session) if wa_session.deleted_at is None else None
     if role is None:
-        raise ServiceError("This session does not exist.", code="not_found")
+        raise ServiceError(_("This session does not exist."), code="not_found")
     if not may(role, action):
         raise ServiceError(
-            f"{wa_session.session_name} is shared with you as {'an' if role == As.OPERATOR else 'a'} {role}: "
-            f"you may not {CAPABILITIES[action].refusal}. Ask its owner. Nothing was changed.",
+            (
+                _(
+                    "%(session)s is shared with you as an operator: you may not %(what)s. Ask its owner. "
+                    "Nothing was changed."
+                )
+                if role == As.OPERATOR
+                else _(
+                    "%(session)s is shared with you as a viewer: you may not %(what)s. Ask its owner. "
+                    "Nothing was changed."
+                )
+            )
+            % {"session": wa_session.session_name, "what": CAPABILITIES[action].refusal},
             code="forbidden",
         )
     return role
@@ -104,7 +150,7 @@ def reach(user: User, wa_session: WaSenderSession, action: str) -> WaSenderSessi
     """The session as it is now, with account and owner, if the user may do `action` with it; else as `check`."""
     row = WaSenderSession.objects.alive().select_related("account", "user").filter(pk=wa_session.pk).first()
     if row is None:
-        raise ServiceError("This session does not exist.", code="not_found")
+        raise ServiceError(_("This session does not exist."), code="not_found")
     check(user, row, action)
     return row
 

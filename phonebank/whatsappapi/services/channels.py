@@ -10,7 +10,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
@@ -48,10 +49,10 @@ def settings_of(user: User) -> AlertSettings:
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
         row, made = AlertSettings.objects.get_or_create(user=user)
         if made:
-            mail = Channel.objects.create(
-                user=user, kind=Kind.MAIL, name="My e-mail", hint=user.email[:80], is_first=True
-            )
-            rule = AlertRule.objects.create(user=user, name="Everything that needs a hand", kinds=FIRST_KINDS)
+            with translation.override(user.language):
+                names = _("My e-mail"), _("Everything that needs a hand")
+            mail = Channel.objects.create(user=user, kind=Kind.MAIL, name=names[0], hint=user.email[:80], is_first=True)
+            rule = AlertRule.objects.create(user=user, name=names[1], kinds=FIRST_KINDS)
             rule.channels.set([mail])
     return row
 
@@ -61,7 +62,7 @@ def change_settings(
 ) -> AlertSettings:
     """Quiet hours (both or neither, hours of the day in the person's zone) and the morning's mail."""
     if (quiet_from is None) != (quiet_until is None) or (quiet_from is not None and quiet_from == quiet_until):
-        raise ServiceError("Quiet hours need a beginning and another end. Nothing was changed.", code="quiet")
+        raise ServiceError(_("Quiet hours need a beginning and another end. Nothing was changed."), code="quiet")
     settings_of(actor)
     with transaction.atomic():
         row = AlertSettings.objects.select_for_update(no_key=True).get(user=actor)
@@ -87,7 +88,7 @@ def add(*, actor: User, kind: str, name: str, address: str) -> Channel:
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         if Channel.objects.visible_to(actor).count() >= MOST:
-            raise ServiceError(f"{MOST} channels are the most. Remove one first.", code="too_many")
+            raise ServiceError(_("%(most)s channels are the most. Remove one first.") % {"most": MOST}, code="too_many")
         row = Channel.objects.create(
             user=actor, kind=kind, name=name or hint, address=address, hint=hint[:80],
             secret=new_hook_secret() if kind == Kind.WEBHOOK else "",
@@ -111,7 +112,7 @@ def remove(*, actor: User, channel: Channel) -> None:
     with transaction.atomic():
         row = _locked(actor, channel)
         if row.is_first:
-            raise ServiceError("Your own e-mail stays; switch it off instead.", code="first")
+            raise ServiceError(_("Your own e-mail stays; switch it off instead."), code="first")
         record(actor=actor, verb="channel.removed", target=row)
         row.delete()
 
@@ -124,7 +125,9 @@ def test(*, actor: User, channel: Channel) -> Delivery:
             event=Delivery.Event.TEST, created_at__gt=timezone.now() - timedelta(hours=1)
         )
         if recent.count() >= TESTS:
-            raise ServiceError(f"{TESTS} tests an hour are the most. Wait a little.", code="too_many")
+            raise ServiceError(
+                _("%(tests)s tests an hour are the most. Wait a little.") % {"tests": TESTS}, code="too_many"
+            )
         record(actor=actor, verb="channel.tested", target=row)
         return Delivery.objects.create(channel=row, event=Delivery.Event.TEST, due_at=timezone.now())
 
@@ -135,9 +138,9 @@ def replay(*, actor: User, delivery: Delivery) -> None:
         row = Delivery.objects.visible_to(actor).select_for_update(no_key=True, of=("self",)).filter(pk=delivery.pk)
         found = row.first()
         if found is None:
-            raise ServiceError("This does not exist.", code="not_found")
+            raise ServiceError(_("This does not exist."), code="not_found")
         if found.state in (Delivery.State.WAITING, Delivery.State.SENDING):
-            raise ServiceError("It is being sent already.", code="wrong_state")
+            raise ServiceError(_("It is being sent already."), code="wrong_state")
         found.state, found.tries, found.due_at, found.outcome = Delivery.State.WAITING, 0, timezone.now(), ""
         found.save(update_fields=["state", "tries", "due_at", "outcome"])
         record(actor=actor, verb="channel.replayed", target=found.channel, event=found.event)
@@ -146,7 +149,7 @@ def replay(*, actor: User, delivery: Delivery) -> None:
 def _locked(actor: User, channel: Channel) -> Channel:
     row = Channel.objects.visible_to(actor).select_for_update(no_key=True).filter(pk=channel.pk).first()
     if row is None:
-        raise ServiceError("This does not exist.", code="not_found")
+        raise ServiceError(_("This does not exist."), code="not_found")
     return row
 
 
@@ -154,8 +157,8 @@ def _mail_hint(address: str) -> str:
     try:
         validate_email(address)
     except ValidationError:
-        raise ServiceError("This is not an e-mail address. Nothing was saved.", code="address") from None
-    name, _, host = address.rpartition("@")
+        raise ServiceError(_("This is not an e-mail address. Nothing was saved."), code="address") from None
+    name, __, host = address.rpartition("@")
     return f"{name[:2]}…@{host}"
 
 
@@ -163,7 +166,7 @@ def _hook_hint(address: str) -> str:
     try:
         url = outbound.check_url(address, allow_private=settings.ALERT_ALLOW_PRIVATE)
     except outbound.Forbidden as error:
-        raise ServiceError(f"{error} Nothing was saved.", code="address") from None
+        raise ServiceError(_("%(error)s Nothing was saved.") % {"error": error}, code="address") from None
     return f"{url.scheme}://{url.host}/…"
 
 
@@ -181,25 +184,27 @@ def save_rule(
 ) -> AlertRule:  # fmt: skip
     """A new rule, or another wording of one. Session, group and channels are the actor's own."""
     if session is not None and group is not None:
-        raise ServiceError("A rule is about one session, or one group, or all. Nothing was saved.", code="scope")
+        raise ServiceError(_("A rule is about one session, or one group, or all. Nothing was saved."), code="scope")
     if not kinds:
-        raise ServiceError("Choose at least one kind of alert. Nothing was saved.", code="kinds")
+        raise ServiceError(_("Choose at least one kind of alert. Nothing was saved."), code="kinds")
     for one in [*channels, *(part for part in (session, group) if part is not None)]:
         if one.user_id != actor.pk:
-            raise ServiceError("This does not exist.", code="not_found")
+            raise ServiceError(_("This does not exist."), code="not_found")
     settings_of(actor)
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         if rule is None:
             if AlertRule.objects.visible_to(actor).count() >= MOST:
-                raise ServiceError(f"{MOST} rules are the most. Remove one first.", code="too_many")
+                raise ServiceError(
+                    _("%(most)s rules are the most. Remove one first.") % {"most": MOST}, code="too_many"
+                )
             row = AlertRule(user=actor)
         else:
             found = AlertRule.objects.visible_to(actor).filter(pk=rule.pk).first()
             if found is None:
-                raise ServiceError("This does not exist.", code="not_found")
+                raise ServiceError(_("This does not exist."), code="not_found")
             row = found
-        row.name, row.kinds = re.sub(r"\s+", " ", name).strip()[:60] or "Rule", sorted(set(kinds))
+        row.name, row.kinds = re.sub(r"\s+", " ", name).strip()[:60] or _("Rule"), sorted(set(kinds))
         row.session, row.group, row.delay, row.cool_down = session, group, delay, cool_down
         row.tells_recovery, row.is_active = tells_recovery, is_active
         row.save()
@@ -212,6 +217,6 @@ def remove_rule(*, actor: User, rule: AlertRule) -> None:
     with transaction.atomic():
         row = AlertRule.objects.visible_to(actor).filter(pk=rule.pk).first()
         if row is None:
-            raise ServiceError("This does not exist.", code="not_found")
+            raise ServiceError(_("This does not exist."), code="not_found")
         record(actor=actor, verb="alert_rule.removed", target=row)
         row.delete()

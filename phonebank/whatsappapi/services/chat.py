@@ -9,8 +9,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from phonebank.gateways import outbound
+from phonebank.language import stored
 from phonebank.whatsappapi.services.errors import ServiceError
 
 # apprise's class of a service -> its name, and the hosts it asks. ntfy and Workflows have the host in their address.
@@ -25,7 +28,8 @@ SERVICES: dict[str, tuple[str, tuple[str, ...]]] = {
 TEAMS_HOSTS = (".logic.azure.com", ".api.powerplatform.com")
 TEAMS_OPTIONS = {"api-version", "sp", "sv", "sig"}  # of the address that Teams itself gives
 NTFY = "ntfy.sh"
-KNOWN = "Telegram, Slack, Discord, Teams (Workflows), Pushover and ntfy"
+NOT_TAKEN = stored("%(name)s did not take it. See whether its address is still right.")
+KNOWN = gettext_lazy("Telegram, Slack, Discord, Teams (Workflows), Pushover and ntfy")
 
 
 def check(address: str) -> str:
@@ -46,14 +50,14 @@ def send(address: str, subject: str, text: str) -> str:
         return str(error)
     if plugin.notify(title=subject, body=text):
         return ""
-    return f"{SERVICES[type(plugin).__name__][0]} did not take it. See whether its address is still right."
+    return NOT_TAKEN % {"name": SERVICES[type(plugin).__name__][0]}
 
 
 def _plugin(address: str) -> Any:
     """apprise's object for the address. Options in an address are refused: some of them name files or other hosts."""
     options = parse_qs(urlsplit(address).query, keep_blank_values=True) if "?" in address else {}
     if len(address) > 1000 or not address.isprintable() or not set(options) <= TEAMS_OPTIONS:
-        raise ServiceError("This address cannot be used; leave out what begins with “?”.", code="address")
+        raise ServiceError(_("This address cannot be used; leave out what begins with “?”."), code="address")
     scheme = address.partition("://")[0].lower()
     for one in _classes():
         own = {scheme for part in (one.protocol, one.secure_protocol) if part for scheme in _several(part)}
@@ -65,8 +69,10 @@ def _plugin(address: str) -> Any:
                 _hosts(plugin)
                 return plugin
         except TypeError as error:  # apprise's own exception about addresses is one
-            raise ServiceError("Something in this address is missing. Copy it whole.", code="address") from error
-    raise ServiceError(f"This is no address of a service we know: {KNOWN}. Nothing was saved.", code="address")
+            raise ServiceError(_("Something in this address is missing. Copy it whole."), code="address") from error
+    raise ServiceError(
+        _("This is no address of a service we know: %(known)s. Nothing was saved.") % {"known": KNOWN}, code="address"
+    )
 
 
 def _several(part: Any) -> tuple[str, ...]:
@@ -90,7 +96,7 @@ def _hosts(plugin: Any) -> tuple[str, ...]:
     kind = type(plugin).__name__
     if kind == "NotifyWorkflows":
         if not plugin.host.lower().endswith(TEAMS_HOSTS) or plugin.port not in (None, 443):
-            raise ServiceError("This is not an address that Teams gives for a workflow.", code="address")
+            raise ServiceError(_("This is not an address that Teams gives for a workflow."), code="address")
         return (plugin.host.lower(),)
     if kind == "NotifyNtfy":
         if plugin.mode == "cloud":
@@ -98,7 +104,11 @@ def _hosts(plugin: Any) -> tuple[str, ...]:
         named = f"{plugin.host}:{plugin.port}" if plugin.port else plugin.host
         if named.lower() not in settings.ALERT_HOSTS or not (plugin.secure or settings.ALERT_ALLOW_PRIVATE):
             raise ServiceError(
-                f"Only ntfy.sh, or a server that the administrator listed (ALERT_HOSTS), by ntfys://. {named} is not.",
+                _(
+                    "Only ntfy.sh, or a server that the administrator listed (ALERT_HOSTS), by "
+                    "ntfys://. %(named)s is not."
+                )
+                % {"named": named},
                 code="address",
             )
         return (plugin.host.lower(),)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring as quoted
 
+from django.utils.translation import gettext as _
+
 from phonebank.whatsappapi.services.consent_words import source_of
 from phonebank.whatsappapi.services.csv_files import FileProblem, plain
 from phonebank.whatsappapi.services.phones import time_zone_of, to_e164
@@ -70,12 +72,15 @@ def named_columns(headers: Sequence[str], names: Mapping[str, str]) -> dict[str,
     plains, at = [plain(header) for header in headers], find_columns(headers)
     for what, name in names.items():
         if name and plain(name) not in plains:
-            raise FileProblem(f"There is no column “{name}”.")
+            raise FileProblem(_("There is no column “%(name)s”.") % {"name": name})
         if name:
             at[what] = plains.index(plain(name))
     if at["phone"] is None:
         shown = ", ".join(f"“{header[:30]}”" for header in headers[:8])
-        raise FileProblem(f"No column holds phone numbers: the first line names {shown}. Name one of them “phone”.")
+        raise FileProblem(
+            _("No column holds phone numbers: the first line names %(shown)s. Name one of them “phone”.")
+            % {"shown": shown}
+        )
     return at
 
 
@@ -85,7 +90,7 @@ def refuse_twins(headers: Sequence[str]) -> None:
     repeated = {one for one in plains if one and plains.count(one) > 1}
     if repeated:
         name = next(header for header in headers if plain(header) in repeated)
-        raise FileProblem(f"Two columns are named “{name}”. Rename one.")
+        raise FileProblem(_("Two columns are named “%(name)s”. Rename one.") % {"name": name})
 
 
 def read_row(line: int, cells: list[str], layout: Layout, attributes: Mapping[int, str]) -> Person:
@@ -94,14 +99,14 @@ def read_row(line: int, cells: list[str], layout: Layout, attributes: Mapping[in
     cells = [cell.strip() for cell in cells]
     if len(cells) != width:
         if any(cells[width:]):
-            raise ValueError("This line has more cells than the first one.")
+            raise ValueError(_("This line has more cells than the first one."))
         cells = cells[:width] + [""] * (width - len(cells))
     if max(map(len, cells)) > VALUE_MAX:
-        raise ValueError(f"A cell has more than {VALUE_MAX} characters.")
+        raise ValueError(_("A cell has more than %(value_max)s characters.") % {"value_max": VALUE_MAX})
     phone = to_e164(cells[layout.phone], layout.country)
     name = cells[layout.name] if layout.name is not None else ""
     if len(name) > NAME_MAX:
-        raise ValueError(f"The name has more than {NAME_MAX} characters.")
+        raise ValueError(_("The name has more than %(name_max)s characters.") % {"name_max": NAME_MAX})
     source = source_of(cells[layout.consent] if layout.consent is not None else "", layout.consent_source)
     values = ", ".join([f"{tag}: {quoted(cells[i])}" for i, tag in attributes.items() if cells[i]])
     return line, phone, name, f"{{{values}}}", time_zone_of(phone), source

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
@@ -21,13 +22,14 @@ def grant(
     """Writes down how a person agreed. Whoever is suppressed stays so: only their own START lifts that."""
     source = " ".join(source.split())[:200]
     if not source:
-        raise ServiceError("Say how they agreed: it is the evidence. Nothing was changed.", code="source")
+        raise ServiceError(_("Say how they agreed: it is the evidence. Nothing was changed."), code="source")
     with transaction.atomic():
         mine = Contact.objects.select_for_update(no_key=True).get(pk=contact.pk)
         open_ones = Suppression.objects.filter(user=contact.user, phone=contact.phone, lifted_at=None)
         if mine.consent == Consent.WITHDRAWN or open_ones.exclude(reason=Suppression.Reason.REVIEW).exists():
             raise ServiceError(
-                "This person asked not to be written to. Only they can change that, by writing START.", code="withdrawn"
+                _("This person asked not to be written to. Only they can change that, by writing START."),
+                code="withdrawn",
             )
         entry = ConsentRecord.objects.create(
             user=contact.user,
@@ -49,7 +51,7 @@ def withdraw(*, actor: User, contact: Contact, source: str, is_complaint: bool =
     """Writes down that a person took it back, by phone or at the counter: an opt-out like their own STOP."""
     source = " ".join(source.split())[:200]
     if not source:
-        raise ServiceError("Say how they told you: it is the evidence. Nothing was changed.", code="source")
+        raise ServiceError(_("Say how they told you: it is the evidence. Nothing was changed."), code="source")
     reason = Suppression.Reason.COMPLAINT if is_complaint else Suppression.Reason.MANUAL
     opt_out(user=contact.user, phone=contact.phone, lid=contact.lid, source=source, actor=actor, reason=reason)
     contact.refresh_from_db()

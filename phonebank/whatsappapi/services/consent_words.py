@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from phonebank.language import stored
+
 SOURCE_MAX = 200
+COLUMN = stored("consent column of the file: %(cell)s")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -45,7 +48,7 @@ def source_of(cell: str, otherwise: str) -> str:
     text = cell.casefold()
     words = _WORD.findall(text)
     if text.strip() in _YES or (len(words) == 1 and words[0] in _YES):
-        return otherwise or f"consent column of the file: {cell}"[:SOURCE_MAX]
+        return otherwise or (COLUMN % {"cell": cell})[:SOURCE_MAX]
     if not any(map(str.isalnum, text)) or _NOTHING.fullmatch(text.strip()):
         return ""
     if words[0] in _NO or not _REFUSALS.isdisjoint(words) or _PHRASES.search(text):

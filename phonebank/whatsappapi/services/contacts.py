@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
+from phonebank.language import stored
 from phonebank.whatsappapi.models import ConsentRecord, Contact, ContactList, ContactTag
 from phonebank.whatsappapi.models.contacts import unlock_ledger
 from phonebank.whatsappapi.services import import_sql as sql
@@ -29,7 +32,10 @@ from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.phones import time_zone_of, to_e164
 
 ROWS_REPORTED = 1000
-ERASED = "This person had themselves erased. Only their own START brings them back."
+# What the ledger of consent keeps as its evidence.
+NUMBER_CHANGED = stored("the number changed")
+MERGED = stored("another contact of the same person was merged into this one")
+ERASED = gettext_lazy("This person had themselves erased. Only their own START brings them back.")
 
 
 @dataclass(slots=True)
@@ -71,9 +77,10 @@ def import_csv(
     """
     list_name, consent_source = " ".join(list_name.split()), " ".join(consent_source.split())[:200]
     if not 1 <= len(list_name) <= 80 or "\x00" in list_name:
-        raise _refused("A list needs a name of at most 80 characters.")
+        raise _refused(_("A list needs a name of at most 80 characters."))
     if len(data) > settings.IMPORT_MAX_BYTES:
-        raise _refused(f"The file is larger than {settings.IMPORT_MAX_BYTES // 2**20} MB. Split it.", "too_large")
+        limit = {"limit": settings.IMPORT_MAX_BYTES // 2**20}
+        raise _refused(_("The file is larger than %(limit)s MB. Split it.") % limit, "too_large")
     report = ImportReport()
     try:
         table = open_table(data, known=KNOWN)
@@ -81,7 +88,7 @@ def import_csv(
         at = named_columns(table.headers, columns or {})
         people = _people(table, Layout(table.headers, **at, country=country, consent_source=consent_source), report)
         with transaction.atomic():
-            contact_list, _ = ContactList.objects.get_or_create(user=actor, name=list_name)
+            contact_list, __ = ContactList.objects.get_or_create(user=actor, name=list_name)
             _store(people, actor, contact_list, hashlib.sha256(data).hexdigest(), report)
             counts = {name: getattr(report, name) for name in ("total", "new", "updated", "no_consent", "suppressed")}
             about = {"file": filename[:100], "source": consent_source}
@@ -93,7 +100,7 @@ def import_csv(
 
 
 def _refused(text: str, code: str = "file") -> ServiceError:
-    return ServiceError(f"{text} Nothing was imported.", code=code)
+    return ServiceError(_("%(text)s Nothing was imported.") % {"text": text}, code=code)
 
 
 def _people(table: Table, layout: Layout, report: ImportReport) -> Iterator[Person]:
@@ -126,7 +133,7 @@ def _store(
         cursor.execute(sql.ANALYZE)
         cursor.execute(sql.DUPLICATES, [ROWS_REPORTED])
         for line, phone, first in cursor.fetchall():
-            report.leave_out(line, f"The same number as in line {first}.", phone)
+            report.leave_out(line, _("The same number as in line %(first)s.") % {"first": first}, phone)
         people_of = {"user": actor.pk, "actor": actor.pk, "list": contact_list.pk, "tags": []}
         cursor.execute(sql.WRITE, people_of | {"hash": file_hash, "wording": ""})
         report.valid, report.new, unknown, refused = cursor.fetchone()
@@ -145,13 +152,13 @@ def add_contact(
     """A new contact without consent. A number that is known already is refused: two rows would be one person."""
     number = _number(phone)
     if erased_numbers(actor)(number):
-        raise ServiceError(f"{ERASED} Nothing was added.", code="erased")
+        raise ServiceError(_("%(erased)s Nothing was added.") % {"erased": ERASED}, code="erased")
     with transaction.atomic():
         made, is_new = Contact.objects.get_or_create(
             user=actor, phone=number, defaults={"name": _name(name), "time_zone": time_zone_of(number)}
         )
         if not is_new:
-            raise ServiceError("You have a contact with this number already. Nothing was added.", code="known")
+            raise ServiceError(_("You have a contact with this number already. Nothing was added."), code="known")
         _mark(made, actor, lists, tags)
         record(actor=actor, verb="contact.added", target=made)
     return made
@@ -175,14 +182,14 @@ def edit_contact(
         twin = Contact.objects.filter(user=contact.user, phone=number).exclude(pk=mine.pk).first()
         if number != mine.phone and twin is None:
             if erased_numbers(contact.user)(number):
-                raise ServiceError(f"{ERASED} Nothing was changed.", code="erased")
+                raise ServiceError(_("%(erased)s Nothing was changed.") % {"erased": ERASED}, code="erased")
             # What was known of the old number says nothing about the new one.
             mine.lid, mine.last_session, mine.time_zone = "", None, time_zone_of(number)
             mine.phone = number
             if mine.consent == Contact.Consent.GRANTED:
                 mine.consent = Contact.Consent.UNKNOWN
                 ConsentRecord.objects.create(
-                    user=mine.user, contact=mine, status=mine.consent, source="the number changed", recorded_by=actor
+                    user=mine.user, contact=mine, status=mine.consent, source=NUMBER_CHANGED, recorded_by=actor
                 )
         mine.name, mine.attributes = _name(name), {key: value for key, value in cleaned.items() if value}
         mine.save(update_fields=["phone", "name", "attributes", "lid", "last_session", "time_zone", "consent"])
@@ -204,7 +211,7 @@ def merge(*, actor: User, contact: Contact, into: Contact) -> Contact:
             .order_by("user", "phone")
         }
         if len(pair) < 2:
-            raise ServiceError("One of the two is gone by now; nothing was changed.", code="gone")
+            raise ServiceError(_("One of the two is gone by now; nothing was changed."), code="gone")
         gone, kept = pair[contact.pk], pair[into.pk]
         cursor.execute(_DEALS, [kept.user_id])  # a deal must not write a row for somebody who goes away meanwhile
         kept.name = kept.name or gone.name
@@ -219,7 +226,7 @@ def merge(*, actor: User, contact: Contact, into: Contact) -> Contact:
             user=kept.user,
             contact=kept,
             status=kept.consent,
-            source="another contact of the same person was merged into this one",
+            source=MERGED,
             wording=f"The ledger of the other said: {said}" if said else "",
             recorded_by=actor,
         )
@@ -268,7 +275,7 @@ def create_list(*, actor: User, name: str) -> ContactList:
     with transaction.atomic():
         made, is_new = ContactList.objects.get_or_create(user=actor, name=_list_name(name))
         if not is_new:
-            raise ServiceError("You have a list of this name already. Nothing was added.", code="known")
+            raise ServiceError(_("You have a list of this name already. Nothing was added."), code="known")
         record(actor=actor, verb="list.created", target=made)
     return made
 
@@ -278,7 +285,7 @@ def rename_list(*, actor: User, contact_list: ContactList, name: str) -> None:
     name = _list_name(name)
     with transaction.atomic():
         if ContactList.objects.filter(user=contact_list.user, name=name).exclude(pk=contact_list.pk).exists():
-            raise ServiceError("You have a list of this name already. Nothing was changed.", code="known")
+            raise ServiceError(_("You have a list of this name already. Nothing was changed."), code="known")
         ContactList.objects.filter(pk=contact_list.pk).update(name=name)
         record(actor=actor, verb="list.renamed", target=contact_list, name=name)
     contact_list.name = name
@@ -289,7 +296,7 @@ def delete_list(*, actor: User, contact_list: ContactList) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_DEALS, [contact_list.user_id])
         if contact_list.campaigns.filter(state="dealing").exists():
-            raise ServiceError("A campaign to this list is just being prepared. Try again in a moment.", code="busy")
+            raise ServiceError(_("A campaign to this list is just being prepared. Try again in a moment."), code="busy")
         record(actor=actor, verb="list.deleted", target=contact_list, name=contact_list.name)
         contact_list.delete()
 
@@ -297,5 +304,5 @@ def delete_list(*, actor: User, contact_list: ContactList) -> None:
 def _list_name(name: str) -> str:
     name = " ".join(name.split())
     if not 1 <= len(name) <= 80 or "\x00" in name:
-        raise ServiceError("A list needs a name of at most 80 characters.", code="list")
+        raise ServiceError(_("A list needs a name of at most 80 characters."), code="list")
     return name

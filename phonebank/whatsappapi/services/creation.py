@@ -10,11 +10,14 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from phonebank.accounts.models import Subscription, User
 from phonebank.audit.models import record
 from phonebank.gateways.base import SessionInfo
 from phonebank.gateways.errors import GatewayError, OutcomeUnknown, Refused, UnexpectedAnswer
+from phonebank.language import grouped, stored
 from phonebank.whatsappapi.models import Alert, GatewayAccount, WaSenderSession
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.gateways import accounts_for, client_call, explain, webhook_url
@@ -27,8 +30,12 @@ logger = logging.getLogger(__name__)
 ADOPT_AFTER = timedelta(seconds=60)  # longer than a create call may last
 REMOVE_AFTER = timedelta(minutes=5)  # by then the gateway lists what it created
 HOUR = timedelta(hours=1)
-_IN_DOUBT = "The gateway gave no clear answer when this session was created. Phonebank is finding out."
-_OTHER_NAME = "The gateway has a session with this number under another name. Rename that one there, or delete it."
+_BEGUN = stored("Being created at the gateway.")
+_CREATED = stored("Created.")
+_IN_DOUBT = stored("The gateway gave no clear answer when this session was created. Phonebank is finding out.")
+_OTHER_NAME = stored(
+    "The gateway has a session with this number under another name. Rename that one there, or delete it."
+)
 
 
 def can_create_session(user: User) -> bool:
@@ -74,12 +81,12 @@ def create_session(
     """
     usable = accounts_for(actor).filter(pk=account.pk).first()
     if usable is None:
-        raise ServiceError("This gateway account does not exist. Nothing was created.", code="not_found")
+        raise ServiceError(_("This gateway account does not exist. Nothing was created."), code="not_found")
     try:
         phone = to_e164(phone_number)
     except ValueError as error:
-        raise ServiceError(f"{error} Nothing was created.", code="phone_number") from None
-    check_limit(actor, daily_limit, "Nothing was created.")
+        raise ServiceError(_("%(error)s Nothing was created.") % {"error": error}, code="phone_number") from None
+    check_limit(actor, daily_limit, _("Nothing was created."))
     wa_session = WaSenderSession(
         user=actor,
         account=usable,
@@ -88,7 +95,7 @@ def create_session(
         daily_limit=daily_limit,
         account_protection=account_protection,
         log_messages=log_messages,
-        status_reason="Being created at the gateway.",
+        status_reason=_BEGUN,
     )
     _commit_intent(wa_session)
     info = _create_at_gateway(wa_session)
@@ -101,9 +108,13 @@ def check_limit(owner: User, daily_limit: int | None, kept: str) -> None:
         return
     most = Subscription.objects.select_related("plan").get(user=owner).daily_limit
     if daily_limit < 1:
-        raise ServiceError(f"The daily limit must be 1 or more. {kept}", code="daily_limit")
+        raise ServiceError(_("The daily limit must be 1 or more. %(kept)s") % {"kept": kept}, code="daily_limit")
     if daily_limit > (2_147_483_647 if most is None else most):
-        text = "That daily limit is too large." if most is None else f"Your plan allows {most:,} messages a day."
+        text = (
+            _("That daily limit is too large.")
+            if most is None
+            else _("Your plan allows %(most)s messages a day.") % {"most": grouped(most)}
+        )
         raise ServiceError(f"{text} {kept}", code="daily_limit")
 
 
@@ -112,8 +123,15 @@ def check_place(owner: User) -> int:
     used, most = slots(owner)
     if not owner.is_active or used >= most:
         raise ServiceError(
-            f"Your plan allows {most} session{'s' if most != 1 else ''} and {used} "
-            f"{'are' if used != 1 else 'is'} in use. Delete one or change the plan.",
+            "{} {}".format(
+                ngettext("Your plan allows %(n)s session", "Your plan allows %(n)s sessions", most) % {"n": most},
+                ngettext(
+                    "and %(n)s is in use. Delete one or change the plan.",
+                    "and %(n)s are in use. Delete one or change the plan.",
+                    used,
+                )
+                % {"n": used},
+            ),
             code="plan_limit",
         )
     return used
@@ -128,7 +146,7 @@ def _commit_intent(wa_session: WaSenderSession) -> None:
             raise ServiceError(_too_many(owner, free_at), code="creation_rate")
         others = WaSenderSession.objects.visible_to(owner)
         if others.filter(account=wa_session.account, phone_number=wa_session.phone_number).exists():
-            raise ServiceError("You already have a session with this number.", code="phone_taken")
+            raise ServiceError(_("You already have a session with this number."), code="phone_taken")
         wa_session.session_name = free_name(owner, wa_session.session_name, used)
         # Where any session exists one is the default, though the gateway has not answered yet.
         wa_session.is_default = not others.filter(is_default=True).exists()
@@ -140,7 +158,7 @@ def _take_back(intent: WaSenderSession) -> bool:
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=intent.user_id)
         mine = WaSenderSession.objects.visible_to(owner)
-        removed, _ = mine.filter(pk=intent.pk, wasender_id=None).delete()
+        removed, __ = mine.filter(pk=intent.pk, wasender_id=None).delete()
         heir = mine.order_by("created_at", "pk").first()
         if heir is not None and not mine.filter(is_default=True).exists():
             make_default(heir)
@@ -150,10 +168,13 @@ def _take_back(intent: WaSenderSession) -> bool:
 def _too_many(owner: User, free_at: datetime) -> str:
     most = settings.SESSIONS_PER_HOUR
     at = date_format(free_at.astimezone(zoneinfo.ZoneInfo(owner.time_zone)) + timedelta(minutes=1), "TIME_FORMAT")
-    return (
-        f"You created {most} session{'s' if most != 1 else ''} within an hour, which is the most. Nothing was created. "
-        f"The next one is possible at {at}."
-    )
+    return ngettext(
+        "You created %(n)s session within an hour, which is the most. Nothing was created. "
+        "The next one is possible at %(at)s.",
+        "You created %(n)s sessions within an hour, which is the most. Nothing was created. "
+        "The next one is possible at %(at)s.",
+        most,
+    ) % {"n": most, "at": at}
 
 
 def _create_at_gateway(wa_session: WaSenderSession) -> SessionInfo:
@@ -173,16 +194,19 @@ def _create_at_gateway(wa_session: WaSenderSession) -> SessionInfo:
     except (OutcomeUnknown, UnexpectedAnswer) as error:
         WaSenderSession.objects.filter(pk=wa_session.pk).update(status_reason=_IN_DOUBT)
         raise ServiceError(
-            f"The gateway gave no clear answer. “{wa_session.session_name}” was kept; within a few minutes it is "
-            "either completed or removed. Do not create it again before.",
+            _(
+                "The gateway gave no clear answer. “%(session)s” was kept; within a few minutes it is "
+                "either completed or removed. Do not create it again before."
+            )
+            % {"session": wa_session.session_name},
             code="outcome_unknown",
         ) from error
     except GatewayError as error:
         _take_back(wa_session)
         if isinstance(error, Refused) and "taken" in error.detail:
-            message = "Another WaSender session already has this number. Nothing was created."
+            message = _("Another WaSender session already has this number. Nothing was created.")
             raise ServiceError(message, code="phone_taken") from error
-        raise explain(error, "Nothing was created.") from error
+        raise explain(error, _("Nothing was created.")) from error
 
 
 def _complete(
@@ -193,12 +217,12 @@ def _complete(
         owner = User.objects.select_for_update(no_key=True).get(pk=wa_session.user_id)
         row = WaSenderSession.objects.visible_to(owner).select_for_update(no_key=True).filter(pk=wa_session.pk).first()
         if row is None:
-            raise ServiceError("The session was deleted meanwhile.", code="not_found")
+            raise ServiceError(_("The session was deleted meanwhile."), code="not_found")
         row.wasender_id = info.id
         store_details(row, info)
         row.status_reason = ""
         row.save()
-        note_status(row.pk, row.status, row.status_since, "Created.", source_now(), actor)
+        note_status(row.pk, row.status, row.status_since, _CREATED, source_now(), actor)
         if is_default or not WaSenderSession.objects.visible_to(owner).filter(is_default=True).exists():
             make_default(row)
         record(actor=actor, verb="session.created", target=row)
@@ -236,10 +260,12 @@ def reconcile_intents(limit: int = 20) -> int:
 def settle_before_deletion(row: WaSenderSession) -> None:
     """An intent may have a session at the gateway that nothing here would know any more."""
     if row.created_at > timezone.now() - ADOPT_AFTER:
-        raise ServiceError("This session is still being created. Wait a minute, then delete it.", code="not_created")
+        raise ServiceError(_("This session is still being created. Wait a minute, then delete it."), code="not_created")
     theirs = _list(row.account)
     if theirs is None:
-        raise ServiceError("The gateway cannot be reached. The session was not deleted. Try again.", code="unreachable")
+        raise ServiceError(
+            _("The gateway cannot be reached. The session was not deleted. Try again."), code="unreachable"
+        )
     _reconcile(row, theirs)
 
 
@@ -296,11 +322,13 @@ def free_name(owner: User, name: str, used: int, own: int | None = None) -> str:
         number = used + 1
         while f"session {number}" in taken:
             number += 1
-        return f"Session {number}"
+        return _("Session %(number)s") % {"number": number}
     if len(name) > 60 or not name.isprintable():
-        raise ServiceError("A name has at most 60 characters, none of them invisible.", code="name")
+        raise ServiceError(_("A name has at most 60 characters, none of them invisible."), code="name")
     if name.casefold() in taken or name.lower() in {one.lower() for one in others}:
-        raise ServiceError(f"You already have a session named “{name}”. Choose another name.", code="name_taken")
+        raise ServiceError(
+            _("You already have a session named “%(name)s”. Choose another name.") % {"name": name}, code="name_taken"
+        )
     return name
 
 

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import charset_normalizer
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from phonebank.language import grouped
 
 COLUMNS_MAX = 60
 ROWS_MAX = 1_000_000
@@ -28,7 +32,7 @@ _GUESSED = [
     "cp1251", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "koi8_r", "iso8859_2",
     "iso8859_5", "mac_roman", "mac_cyrillic", "shift_jis", "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "cp949",
 ]  # fmt: skip
-_SAVE_AS = "Save it as “CSV UTF-8” and try again."
+_SAVE_AS = gettext_lazy("Save it as “CSV UTF-8” and try again.")
 
 
 class FileProblem(Exception):
@@ -68,16 +72,19 @@ def open_table(
     if named:
         skipped, first = 1, text.readline(SAMPLE)
     if not first.strip():
-        raise FileProblem("The first line is empty; it must name the columns.")
+        raise FileProblem(_("The first line is empty; it must name the columns."))
     delimiter = delimiter or (named[1] if named else _delimiter(first, known))
     text.seek(0)
-    for _ in range(skipped):
+    for __ in range(skipped):
         text.readline()
     lines = _rows(csv.reader(text, delimiter=delimiter, strict=True), skipped)
-    _, headers = next(lines, (0, []))
+    __, headers = next(lines, (0, []))
     headers = [" ".join(cell.split()) for cell in headers]
     if len(headers) > COLUMNS_MAX:
-        raise FileProblem(f"The file has {len(headers)} columns; at most {COLUMNS_MAX} can be read. Remove some.")
+        raise FileProblem(
+            _("The file has %(n)s columns; at most %(columns_max)s can be read. Remove some.")
+            % {"n": len(headers), "columns_max": COLUMNS_MAX}
+        )
     return Table(headers, lines, encoding, delimiter)
 
 
@@ -118,17 +125,23 @@ def _rows(reader: Iterator[list[str]], skipped: int) -> Iterator[tuple[int, list
             if any(map(str.strip, cells)):
                 read += 1
                 if read > ROWS_MAX + 1:
-                    raise FileProblem(f"The file has more than {ROWS_MAX:,} rows. Split it into several.")
+                    raise FileProblem(
+                        _("The file has more than %(rows_max)s rows. Split it into several.")
+                        % {"rows_max": grouped(ROWS_MAX)}
+                    )
                 yield line, cells
             line = skipped + reader.line_num + 1  # type: ignore[attr-defined]
     except csv.Error as error:
         if "field larger" in str(error):
-            raise FileProblem(f"Line {line} has a cell of more than 131,072 characters.") from None
+            raise FileProblem(_("Line %(line)s has a cell of more than 131,072 characters.") % {"line": line}) from None
         raise FileProblem(
-            f"Line {line}: a quotation mark is opened and never closed, or stands inside a cell."
+            _("Line %(line)s: a quotation mark is opened and never closed, or stands inside a cell.") % {"line": line}
         ) from None
     except UnicodeError:
-        raise FileProblem(f"Near line {line} the file is not in the encoding it begins in. {_SAVE_AS}") from None
+        raise FileProblem(
+            _("Near line %(line)s the file is not in the encoding it begins in. %(save_as)s")
+            % {"line": line, "save_as": _SAVE_AS}
+        ) from None
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
@@ -140,11 +153,11 @@ def _encoding(file: BinaryIO, may_guess: bool) -> str:
     file.seek(0)
     sample = file.read(SAMPLE)
     if all(not block.strip(b"\x00\t\r\n ") for block in _blocks(file)):
-        raise FileProblem("The file is empty.")
+        raise FileProblem(_("The file is empty."))
     if sample.startswith(b"\xd0\xcf\x11\xe0") and any(_LOCKED in block for block in _blocks(file)):
-        raise FileProblem("The workbook is locked by a password. Save it without one.")
+        raise FileProblem(_("The workbook is locked by a password. Save it without one."))
     if sample.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise FileProblem("This is a spreadsheet, not a CSV file. Open it and save it as “CSV UTF-8”.")
+        raise FileProblem(_("This is a spreadsheet, not a CSV file. Open it and save it as “CSV UTF-8”."))
     for mark, encoding in _BOMS:
         if sample.startswith(mark):
             if not encoding or not _decodes(file, encoding):
@@ -154,7 +167,7 @@ def _encoding(file: BinaryIO, may_guess: bool) -> str:
         found = _without_mark(file, sample, may_guess)
         if found:
             return found
-    raise FileProblem(f"The file's encoding cannot be told. {_SAVE_AS}")
+    raise FileProblem(_("The file's encoding cannot be told. %(save_as)s") % {"save_as": _SAVE_AS})
 
 
 def _without_mark(file: BinaryIO, sample: bytes, may_guess: bool) -> str:
@@ -162,7 +175,7 @@ def _without_mark(file: BinaryIO, sample: bytes, may_guess: bool) -> str:
         if sample[odd::2].count(0) > len(sample) * 0.4 and not sample[1 - odd :: 2].count(0):
             return encoding if _decodes(file, encoding) else ""
     if any(_CONTROLS.search(block) for block in _blocks(file)):
-        raise FileProblem(f"This is not a text file. {_SAVE_AS}")
+        raise FileProblem(_("This is not a text file. %(save_as)s") % {"save_as": _SAVE_AS})
     if _decodes(file, "utf-8"):
         return "utf-8"
     if not any(_MANY_HIGH.search(block) for block in _blocks(file)) and _decodes(file, "cp1252"):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from django.db import connection, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
@@ -32,7 +33,7 @@ def send_again(*, actor: User, campaign: Campaign, messages: Sequence[int] | Non
     A completed campaign opens again for them. Whatever a claim checks holds for them as for all others.
     """
     if campaign.state in (Campaign.State.CANCELLED, Campaign.State.EXPIRED):
-        raise ServiceError("This campaign has ended for good; nothing more is sent in it.", code="wrong_state")
+        raise ServiceError(_("This campaign has ended for good; nothing more is sent in it."), code="wrong_state")
     return _decide(actor, campaign, messages, again=True)
 
 
@@ -45,9 +46,9 @@ def decide_single(*, actor: User, session: WaSenderSession, attempt: uuid.UUID, 
         mine = Message.objects.select_for_update(no_key=True).filter(user=actor, campaign=None, attempt=attempt)
         row = mine.filter(session=session).first()
         if row is None:
-            raise ServiceError("There is no such message.", code="not_found")
+            raise ServiceError(_("There is no such message."), code="not_found")
         if row.state != State.UNCERTAIN or (again and row.kind not in AGAIN):
-            raise ServiceError("This is decided already. Nothing was changed.", code="wrong_state")
+            raise ServiceError(_("This is decided already. Nothing was changed."), code="wrong_state")
         if again:
             row.state, row.reason, row.attempt, row.retry_at = State.QUEUED, "", None, timezone.now()
         else:
@@ -60,7 +61,7 @@ def decide_single(*, actor: User, session: WaSenderSession, attempt: uuid.UUID, 
 
 def _decide(actor: User, campaign: Campaign, messages: Sequence[int] | None, *, again: bool) -> int:
     if not Campaign.objects.visible_to(actor).filter(pk=campaign.pk).exists():
-        raise ServiceError("There is no such campaign.", code="not_found")
+        raise ServiceError(_("There is no such campaign."), code="not_found")
     ids, total = None if messages is None else list(messages), 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
@@ -81,8 +82,10 @@ def _decide(actor: User, campaign: Campaign, messages: Sequence[int] | None, *, 
     SessionQuarter.objects.mark_unclear(campaign.pk)
     if again and not total and campaign.messages.filter(state=State.UNCERTAIN, session=None).exists():
         raise ServiceError(
-            "The number that wrote to them is gone, and no other carries this campaign. Count them as sent, or "
-            "write to them anew in a copy of it.",
+            _(
+                "The number that wrote to them is gone, and no other carries this campaign. Count them as sent, or "
+                "write to them anew in a copy of it."
+            ),
             code="no_session",
         )
     return total

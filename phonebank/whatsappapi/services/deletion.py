@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db.models import Q, Sum
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from phonebank.accounts.models import User
+from phonebank.language import grouped
 from phonebank.whatsappapi.models import Attempt, Campaign, CampaignCount, CampaignSession, WaSenderSession
 
 State = Campaign.State
@@ -28,17 +31,49 @@ class Effect:
     @property
     def outlook(self) -> str:
         """What becomes of the people, in a sentence."""
-        who = "Nobody waits there at the moment" if not self.queued else f"{_people(self.queued)} waiting there"
+        who = (
+            _("Nobody waits there at the moment")
+            if not self.queued
+            else _("%(queued)s waiting there") % {"queued": _people(self.queued)}
+        )
         if not self.others:
-            return f"{who}{'; it has' if not self.queued else ' stay in line, as it has'} no other session left."
+            if not self.queued:
+                return _("%(who)s; it has no other session left.") % {"who": who}
+            return _("%(who)s stay in line, as it has no other session left.") % {"who": who}
         up = [one for one in self.others if one.status == WaSenderSession.Status.CONNECTED]
         names = _names([one.session_name for one in (up or self.others)])
         if not self.queued:
-            return f"{who}; it goes on over {names}."
-        verb = "moves" if self.queued == 1 else "move"
-        if not up:
-            return f"{who} {verb} to {names} as soon as that is connected."
-        return f"{who} {verb} to {names}{' when it is resumed' if self.campaign.state == State.PAUSED else ''}."
+            return _("%(who)s; it goes on over %(names)s.") % {"who": who, "names": names}
+        return self._move(names, is_up=bool(up))
+
+    def _move(self, names: str, is_up: bool) -> str:
+        facts = {"n": grouped(self.queued), "names": names}
+        if not is_up:
+            return (
+                ngettext(
+                    "%(n)s person waiting there moves to %(names)s as soon as that is connected.",
+                    "%(n)s people waiting there move to %(names)s as soon as that is connected.",
+                    self.queued,
+                )
+                % facts
+            )
+        if self.campaign.state == State.PAUSED:
+            return (
+                ngettext(
+                    "%(n)s person waiting there moves to %(names)s when it is resumed.",
+                    "%(n)s people waiting there move to %(names)s when it is resumed.",
+                    self.queued,
+                )
+                % facts
+            )
+        return (
+            ngettext(
+                "%(n)s person waiting there moves to %(names)s.",
+                "%(n)s people waiting there move to %(names)s.",
+                self.queued,
+            )
+            % facts
+        )
 
 
 @dataclass(frozen=True)
@@ -91,10 +126,10 @@ def next_default(user: User, going: Iterable[WaSenderSession]) -> WaSenderSessio
 
 
 def _people(n: int) -> str:
-    return f"{n:,} {'person' if n == 1 else 'people'}"
+    return ngettext("%(n)s person", "%(n)s people", n) % {"n": grouped(n)}
 
 
 def _names(names: list[str]) -> str:
     if len(names) > 3:
-        return f"{', '.join(names[:2])} and {len(names) - 2} others"
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+        return _("%(names)s and %(n)s others") % {"names": ", ".join(names[:2]), "n": len(names) - 2}
+    return _(" and ").join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

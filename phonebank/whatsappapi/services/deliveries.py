@@ -20,9 +20,11 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
 from phonebank.gateways import outbound
+from phonebank.language import grouped, said, stored
 from phonebank.whatsappapi.models import Alert, AlertKind, Channel, Delivery, Incident, WaSenderSession
 from phonebank.whatsappapi.services import chat, incidents, links
 
@@ -38,6 +40,18 @@ NAMED = 10  # sessions in a message
 LINKED = 3  # sessions that a message still carries one-time links for
 ALARMING = 3  # tries after which the channel's owner is told on their other ones
 KEPT = timedelta(days=90)
+# What came of a delivery is kept in English (docs/adr/0017).
+TAKEN = stored("Taken.")
+MAILED = stored("The mail server took it.")
+POSTED = stored("Taken (HTTP %(status)s).")
+SWITCHED_OFF = stored("The channel is switched off.")
+NO_MAIL = stored("No mail server is set up (EMAIL_URL).")
+REFUSED = stored("The mail server does not take mail for this address.")
+NOT_TAKEN = stored("The mail server did not take it (%(error)s).")
+GONE = stored("It answered that it is gone for good (HTTP 410).")
+ANSWERED = stored("It answered HTTP %(status)s.")
+BROKEN = stored("Something went wrong here (%(error)s).")
+DEAF = stored("“%(name)s” does not take messages.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +68,7 @@ class Result:
     """`why` is empty when it was taken. `is_final`: trying again is of no use."""
 
     why: str
-    said: str = "Taken."
+    outcome: str = "Taken."
     is_final: bool = False
     is_gone: bool = False
 
@@ -67,7 +81,7 @@ def deliver(limit: int = ROUND) -> int:
     acts = [(row, _act(row)) for row in rows]
     with ThreadPoolExecutor(max_workers=len(acts)) as pool:
         results = list(pool.map(lambda item: _safely(item[1]), acts))
-    for (row, _), result in zip(acts, results, strict=True):
+    for (row, __), result in zip(acts, results, strict=True):
         _settle(row, result)
     return len(rows)
 
@@ -92,7 +106,7 @@ def _act(row: Delivery) -> Callable[[], Result]:
     channel, letter = row.channel, compose(row)
     row.subject = letter.subject[:200]
     if not channel.is_active and row.event != Event.TEST:
-        return lambda: Result("The channel is switched off.", is_final=True)
+        return lambda: Result(SWITCHED_OFF, is_final=True)
     address, secret = channel.address, channel.secret
     if channel.kind == Channel.Kind.MAIL:
         to = address or channel.user.email
@@ -108,12 +122,12 @@ def _safely(act: Callable[[], Result]) -> Result:
         return act()
     except Exception as error:
         log.exception("a message could not be sent")
-        return Result(f"Something went wrong here ({type(error).__name__}).")
+        return Result(BROKEN % {"error": type(error).__name__})
 
 
 def _mail(to: str, letter: Letter) -> Result:
     if not settings.EMAIL_URL:
-        return Result("No mail server is set up (EMAIL_URL).", is_final=True)
+        return Result(NO_MAIL, is_final=True)
     message = EmailMessage(
         letter.subject, letter.text, None, [to], connection=get_connection(timeout=SMTP_TIMEOUT),
         headers={"Auto-Submitted": "auto-generated"},
@@ -121,10 +135,10 @@ def _mail(to: str, letter: Letter) -> Result:
     try:
         message.send()
     except smtplib.SMTPRecipientsRefused:
-        return Result("The mail server does not take mail for this address.", is_final=True)
+        return Result(REFUSED, is_final=True)
     except (smtplib.SMTPException, OSError) as error:
-        return Result(f"The mail server did not take it ({type(error).__name__}).")
-    return Result("", "The mail server took it.")
+        return Result(NOT_TAKEN % {"error": type(error).__name__})
+    return Result("", MAILED)
 
 
 def _post(url: str, secret: str, message_id: uuid.UUID, body: bytes) -> Result:
@@ -133,10 +147,10 @@ def _post(url: str, secret: str, message_id: uuid.UUID, body: bytes) -> Result:
     if answer.status is None:
         return Result(answer.why)
     if 200 <= answer.status < 300:
-        return Result("", f"Taken (HTTP {answer.status}).")
+        return Result("", POSTED % {"status": answer.status})
     if answer.status == 410:
-        return Result("It answered that it is gone for good (HTTP 410).", is_final=True, is_gone=True)
-    return Result(f"It answered HTTP {answer.status}.")
+        return Result(GONE, is_final=True, is_gone=True)
+    return Result(ANSWERED % {"status": answer.status})
 
 
 def sign(secret: str, message_id: uuid.UUID, at: int, body: bytes) -> dict[str, str]:
@@ -153,7 +167,7 @@ def _settle(row: Delivery, result: Result) -> None:
     with transaction.atomic():
         now = timezone.now()
         if not result.why:
-            row.state, row.outcome, row.sent_at = State.SENT, result.said, now
+            row.state, row.outcome, row.sent_at = State.SENT, result.outcome, now
             Channel.objects.filter(pk=channel.pk).update(failures=0)
             Alert.objects.filter(user=channel.user_id, key=_key(channel), closed_at=None).update(closed_at=now)
         elif result.is_final or row.tries > len(PAUSES) or row.event == Event.TEST:
@@ -170,7 +184,7 @@ def _settle(row: Delivery, result: Result) -> None:
 
 
 def _alarm(channel: Channel, why: str) -> None:
-    text = f"“{channel.name}” does not take messages. {why}"[:300]
+    text = f"{DEAF % {'name': channel.name}} {why}"[:300]
     Alert.objects.get_or_create(user=channel.user, key=_key(channel), closed_at=None, defaults={"text": text})
 
 
@@ -190,16 +204,24 @@ def prune() -> int:
 
 
 def compose(row: Delivery) -> Letter:
-    """What a delivery says, as things are now."""
+    """What a delivery says, as things are now: to a person in their language, to a program in English."""
+    is_program = row.channel.kind == Channel.Kind.WEBHOOK
+    with translation.override(settings.LANGUAGE_CODE if is_program else row.channel.user.language):
+        return _compose(row)
+
+
+def _compose(row: Delivery) -> Letter:
     if row.incident is None:
-        text = f"This is a test of the channel “{row.channel.name}”. When something needs a hand, you read it here."
-        return Letter("Phonebank: a test", text, _payload("test", timezone.now(), {"channel": row.channel.name}))
+        text = _("This is a test of the channel “%(name)s”. When something needs a hand, you read it here.") % {
+            "name": row.channel.name
+        }
+        return Letter(_("Phonebank: a test"), text, _payload("test", timezone.now(), {"channel": row.channel.name}))
     incident = row.incident
     [told] = incidents.in_words([incident])
     alerts = list(incidents.members(incident)[:NAMED])
     lines = [_line(one) for one in alerts]
     if incident.size > NAMED:
-        lines.append(f"and {incident.size - NAMED:,} more")
+        lines.append(_("and %(n)s more") % {"n": grouped(incident.size - NAMED)})
     url = f"{base()}/whatsappapi/alerts/{incident.public_id}/"
     if row.event == Event.RECOVERED:
         subject, rest = _over(incident, told.title), []
@@ -214,16 +236,20 @@ def _over(incident: Incident, title: str) -> str:
     down = incidents.still_down(incident)
     back = max(0, incident.size - down)
     if down and back:
-        return f"{back:,} of {incident.size:,} are back; {down:,} still need a hand"
+        return _("%(back)s of %(all)s are back; %(down)s still need a hand") % {
+            "back": grouped(back),
+            "all": grouped(incident.size),
+            "down": grouped(down),
+        }
     if down:
-        return f"Still not connected: {title}"
-    return f"Over: {title}"
+        return _("Still not connected: %(title)s") % {"title": title}
+    return _("Over: %(title)s") % {"title": title}
 
 
 def _line(one: Alert) -> str:
     if one.session is None:
-        return f"- {one.text}"
-    return f"- {one.session.session_name} ({masked(one.session)}): {one.session.status_reason or one.text}"
+        return f"- {said(one.text)}"
+    return f"- {one.session.session_name} ({masked(one.session)}): {said(one.session.status_reason or one.text)}"
 
 
 def _phone_links(incident: Incident, alerts: list[Alert]) -> list[str]:
@@ -234,8 +260,11 @@ def _phone_links(incident: Incident, alerts: list[Alert]) -> list[str]:
     for one in alerts:
         token = links.for_incident(one.session, incident) if one.session and one.closed_at is None else None
         if token and one.session:
-            lines.append(f"For whoever holds the phone of {one.session.session_name}: {base()}/link/{token}/")
-    return [*lines, "A link works for a day, once. Whoever has it can link a phone."] if lines else []
+            lines.append(
+                _("For whoever holds the phone of %(session)s: %(link)s")
+                % {"session": one.session.session_name, "link": f"{base()}/link/{token}/"}
+            )
+    return [*lines, _("A link works for a day, once. Whoever has it can link a phone.")] if lines else []
 
 
 def _facts(incident: Incident, title: str, alerts: list[Alert], url: str) -> dict[str, Any]:

@@ -11,8 +11,11 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
+from django.utils.formats import date_format
+from django.utils.translation import ngettext
 
 from phonebank.accounts.models import User
+from phonebank.language import grouped
 from phonebank.whatsappapi.models import AlertSettings, Digest, Incident, WaSenderSession
 from phonebank.whatsappapi.services import analytics, incidents
 from phonebank.whatsappapi.services.deliveries import SMTP_TIMEOUT, base
@@ -62,9 +65,14 @@ def _claim(user: User, day: date, now: datetime) -> Digest | None:
 
 
 def compose(user: User, day: date) -> EmailMultiAlternatives:
-    """The mail about the person's `day`, as text and as HTML."""
+    """The mail about the person's `day`, as text and as HTML, in their language."""
+    with translation.override(user.language):
+        return _compose(user, day)
+
+
+def _compose(user: User, day: date) -> EmailMultiAlternatives:
     scope = analytics.Scope(user, day, day)
-    lines, _ = analytics.compare(scope, limit=ROWS)
+    lines, __ = analytics.compare(scope, limit=ROWS)
     total = analytics.total(scope)
     needs = incidents.in_words(Incident.objects.visible_to(user).open().order_by("-opened_at")[:10])
     down = WaSenderSession.objects.visible_to(user).filter(is_active=True)
@@ -77,12 +85,13 @@ def compose(user: User, day: date) -> EmailMultiAlternatives:
         "down": down.exclude(status=WaSenderSession.Status.CONNECTED).count(),
         "base": base(),
     }
-    with translation.override(user.locale):
-        text = render_to_string("whatsappapi/mail/digest.txt", context)
-        html = render_to_string("whatsappapi/mail/digest.html", context)
-    subject = f"Phonebank: {total.sent:,} messages on {day:%A}"
+    text = render_to_string("whatsappapi/mail/digest.txt", context)
+    html = render_to_string("whatsappapi/mail/digest.html", context)
+    facts = {"sent": grouped(total.sent), "day": date_format(day, "l"), "n": len(needs)}
+    subject = ngettext("Phonebank: %(sent)s message on %(day)s", "Phonebank: %(sent)s messages on %(day)s", total.sent)
+    subject %= facts
     if needs:
-        subject += f", {len(needs)} {'thing needs' if len(needs) == 1 else 'things need'} a hand"
+        subject += ngettext(", %(n)s thing needs a hand", ", %(n)s things need a hand", len(needs)) % facts
     mail = EmailMultiAlternatives(
         subject, text, None, [user.email], connection=get_connection(timeout=SMTP_TIMEOUT),
         headers={"Auto-Submitted": "auto-generated"},

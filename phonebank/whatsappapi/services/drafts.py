@@ -13,9 +13,12 @@ from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
+from phonebank.language import grouped
 from phonebank.whatsappapi.models import Campaign, CampaignSession, ContactList, WaSenderSession
 from phonebank.whatsappapi.services import audience
 from phonebank.whatsappapi.services.errors import ServiceError, check_reach
@@ -36,7 +39,8 @@ class Conflict(ServiceError):
     def __init__(self, campaign: Campaign) -> None:
         at = campaign.saved_at.astimezone(ZoneInfo(campaign.user.time_zone))
         super().__init__(
-            f"This draft was changed in another tab at {at:%H:%M}. What you entered here is kept, and not saved yet.",
+            _("This draft was changed in another tab at %(at)s. What you entered here is kept, and not saved yet.")
+            % {"at": f"{at:%H:%M}"},
             code="changed",
         )
         self.campaign = campaign
@@ -45,12 +49,14 @@ class Conflict(ServiceError):
 def create_draft(*, actor: User, name: str = "", contact_list: ContactList | None = None) -> Campaign:
     """An empty draft, or one for the people of a list."""
     if contact_list is not None and contact_list.user_id != actor.pk:
-        raise ServiceError("There is no such list.", code="not_found")
+        raise ServiceError(_("There is no such list."), code="not_found")
     today = timezone.localdate(timezone=ZoneInfo(actor.time_zone))
     with transaction.atomic():
+        if contact_list is not None:  # not deleted before the draft refers to it
+            contact_list = ContactList.objects.select_for_update(no_key=True).get(pk=contact_list.pk)
         made = Campaign.objects.create(
             user=actor,
-            name=_name(name) or f"Campaign of {today.day} {today:%B}",
+            name=_name(name) or _("Campaign of %(day)s") % {"day": date_format(today, "j F")},
             body="",
             contact_list=contact_list,
             audience=audience.of_list(contact_list) if contact_list else {},
@@ -120,10 +126,11 @@ def check_version(campaign: Campaign, version: int | None) -> None:
 def lock(actor: User, campaign: Campaign) -> Campaign:
     found = Campaign.objects.visible_to(actor).select_for_update(no_key=True).filter(pk=campaign.pk).first()
     if found is None:
-        raise ServiceError("This draft is not there any more. It was deleted.", code="not_found")
+        raise ServiceError(_("This draft is not there any more. It was deleted."), code="not_found")
     if found.state != DRAFT:
         raise ServiceError(
-            f"This campaign is {found.get_state_display()} by now; nothing was changed.", code="wrong_state"
+            _("This campaign is %(found)s by now; nothing was changed.") % {"found": found.get_state_display()},
+            code="wrong_state",
         )
     return found
 
@@ -159,13 +166,13 @@ def _note(actor: User, row: Campaign, names: list[str], senders: Senders | None)
 def _name(name: str) -> str:
     text = " ".join(name.replace("\x00", "").split())
     if len(text) > 120:
-        raise ServiceError("A name has at most 120 characters.", code="name")
+        raise ServiceError(_("A name has at most 120 characters."), code="name")
     return text
 
 
 def _named(name: str) -> str:
     if not (text := _name(name)):
-        raise ServiceError("A campaign needs a name.", code="name")
+        raise ServiceError(_("A campaign needs a name."), code="name")
     return text
 
 
@@ -173,21 +180,23 @@ def _body(body: str) -> str:
     text = body.replace("\x00", "").replace("\r\n", "\n").strip()
     if len(text) > LONGEST:
         raise ServiceError(
-            f"The message has {len(text):,} characters; WhatsApp takes {LONGEST:,}. Nothing was saved.", code="too_long"
+            _("The message has %(n)s characters; WhatsApp takes %(longest)s. Nothing was saved.")
+            % {"n": grouped(len(text)), "longest": grouped(LONGEST)},
+            code="too_long",
         )
     return text
 
 
 def _policy(policy: str) -> str:
     if policy not in Campaign.Policy.values:
-        raise ServiceError("There is no such rule for sessions that cannot send.", code="policy")
+        raise ServiceError(_("There is no such rule for sessions that cannot send."), code="policy")
     return policy
 
 
 def check_pace(pace: int | None) -> int | None:
     """From 1 to 6,000 messages a minute and session, or None for what the sessions may (`pace`)."""
     if pace is not None and not 1 <= pace <= 6000:
-        raise ServiceError("The pace must be from 1 to 6,000 messages a minute and session.", code="pace")
+        raise ServiceError(_("The pace must be from 1 to 6,000 messages a minute and session."), code="pace")
     return pace
 
 
@@ -197,24 +206,24 @@ def _windows(windows: Any) -> list[list[int] | None] | None:
         return None
     spans = [None if span is None else list(span) for span in windows]
     if len(spans) != 7:
-        raise ServiceError("Say for each of the seven days from Monday when it may send.", code="windows")
+        raise ServiceError(_("Say for each of the seven days from Monday when it may send."), code="windows")
     for span in spans:
         if span is not None and not (len(span) == 2 and 0 <= span[0] < span[1] <= DAY):
-            raise ServiceError("A sending time must end after it begins, on the same day.", code="windows")
+            raise ServiceError(_("A sending time must end after it begins, on the same day."), code="windows")
     if not any(spans):
-        raise ServiceError("Choose at least one day on which it may send.", code="windows")
+        raise ServiceError(_("Choose at least one day on which it may send."), code="windows")
     return spans
 
 
 def _cap_day(cap: int | None) -> int | None:
     if cap is not None and not 1 <= cap <= 20:
-        raise ServiceError("The cap must be from 1 to 20 messages a person and day.", code="cap_day")
+        raise ServiceError(_("The cap must be from 1 to 20 messages a person and day."), code="cap_day")
     return cap
 
 
 def _cap_month(cap: int | None) -> int | None:
     if cap is not None and not 1 <= cap <= 200:
-        raise ServiceError("The cap must be from 1 to 200 messages a person and 30 days.", code="cap_month")
+        raise ServiceError(_("The cap must be from 1 to 200 messages a person and 30 days."), code="cap_month")
     return cap
 
 
@@ -233,12 +242,12 @@ def check_times(changed: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Those that are set now must lie ahead; and all must fit together."""
     now, start, end = timezone.now(), after["scheduled_at"], after["expires_at"]
     if changed.get("scheduled_at") and start <= now:
-        raise ServiceError("This time has passed. Choose a later one, or start now.", code="scheduled_at")
+        raise ServiceError(_("This time has passed. Choose a later one, or start now."), code="scheduled_at")
     if changed.get("expires_at") and end <= now:
-        raise ServiceError("The end date has passed. Choose a later one, or none.", code="expires_at")
+        raise ServiceError(_("The end date has passed. Choose a later one, or none."), code="expires_at")
     for name in {"scheduled_at", "expires_at"} & set(changed):
         check_reach(after[name], code=name)
     if {"scheduled_at", "expires_at"} & set(changed) and start and end and end <= start:
-        raise ServiceError("The campaign would end before it starts. Change one of the two.", code="expires_at")
+        raise ServiceError(_("The campaign would end before it starts. Change one of the two."), code="expires_at")
     if (after.get("quiet_start") is None) != (after.get("quiet_end") is None):
-        raise ServiceError("Quiet hours need a beginning and an end. Fill in both, or none.", code="quiet_end")
+        raise ServiceError(_("Quiet hours need a beginning and an end. Fill in both, or none."), code="quiet_end")

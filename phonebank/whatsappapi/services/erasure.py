@@ -17,6 +17,7 @@ from django.utils import timezone
 from phonebank import jobs
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch.statuses import skip_person
 from phonebank.whatsappapi.models import Contact, DigestKey, Suppression
 from phonebank.whatsappapi.models.contacts import unlock_ledger
@@ -24,6 +25,8 @@ from phonebank.whatsappapi.services.suppressions import one_at_a_time
 
 AGAIN = 60.0  # seconds until a person with a request under way is looked at again
 STAND_IN = "erased:"
+ASKED = stored("Asked to be erased")
+ERASED = stored("Was erased")
 
 
 def digest_of(user: User, number: str) -> str:
@@ -52,16 +55,14 @@ def erase(*, actor: User, contact: Contact) -> None:
     with transaction.atomic(durable=True):
         one_at_a_time(user)
         Suppression.objects.filter(user=user, phone=phone, lifted_at=None).update(reason=Suppression.Reason.ERASED)
-        erased = Suppression(
-            user=user, phone=phone, reason=Suppression.Reason.ERASED, note="Asked to be erased", added_by=actor
-        )
+        erased = Suppression(user=user, phone=phone, reason=Suppression.Reason.ERASED, note=ASKED, added_by=actor)
         Suppression.objects.bulk_create([erased], ignore_conflicts=True)
         Contact.objects.filter(pk=contact.pk).update(consent=Contact.Consent.WITHDRAWN)
         record(actor=actor, verb="contact.erased", target=contact, had_lid=bool(lid))
         jobs.defer("erase_person", lock=f"erase:{contact.pk}", contact=contact.pk)
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         one_at_a_time(user)
-        skip_person(cursor, user.pk, phone, "Was erased")
+        skip_person(cursor, user.pk, phone, ERASED)
 
 
 def finish(contact: int) -> bool:
@@ -77,7 +78,7 @@ def finish(contact: int) -> bool:
         mark = suppressed.filter(reason=Suppression.Reason.ERASED).first()
         if mark is None:  # they wrote START meanwhile
             return True
-        skip_person(cursor, user.pk, phone, "Was erased")
+        skip_person(cursor, user.pk, phone, ERASED)
         cursor.execute(_OPEN, [user.pk, phone])
         if cursor.fetchone()[0]:
             return False
@@ -101,7 +102,7 @@ def finish(contact: int) -> bool:
 def _key(user: User) -> bytes:
     row = DigestKey.objects.filter(user=user).first()
     if row is None:
-        row, _ = DigestKey.objects.get_or_create(user=user, defaults={"key": secrets.token_hex(32)})
+        row, __ = DigestKey.objects.get_or_create(user=user, defaults={"key": secrets.token_hex(32)})
     return bytes.fromhex(row.key)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 REACH = timedelta(days=36525)
 
@@ -22,5 +23,5 @@ def check_reach(moment: datetime | None, *, code: str) -> None:
     """Refuses a day that nobody means. The last ones that can be written down are beyond what can be read again."""
     if moment is not None and abs(moment - timezone.now()) > REACH:
         raise ServiceError(
-            "This day is too far away. Choose one within a hundred years. Nothing was changed.", code=code
+            _("This day is too far away. Choose one within a hundred years. Nothing was changed."), code=code
         )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext, pgettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import Event
@@ -31,8 +33,12 @@ FROM (
 JOIN whatsappapi_message m ON m.id = a.message_id AND m.campaign_id = %(campaign)s
 LEFT JOIN whatsappapi_contact k ON k.id = m.contact_id
 """
-WORDS = {"rejected": ("Failed", "red"), "unknown": ("No clear answer", "yellow"), "deferred": ("Put off", ""),
-         "not_sent": ("Not sent", "")}  # fmt: skip
+WORDS = {
+    "rejected": (pgettext_lazy("one message", "Failed"), "red"),
+    "unknown": (gettext_lazy("No clear answer"), "yellow"),
+    "deferred": (gettext_lazy("Put off"), ""),
+    "not_sent": (gettext_lazy("Not sent"), ""),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +72,19 @@ def _of_attempt(
         word, light = WORDS[outcome]
         yield News(finished, light, word, who, contact, session, reason)
         return
-    times = [(read, "green", "Read"), (delivered, "green", "Delivered"), (sent, "blue", "Sent")]
+    was_sent = pgettext("one message", "Sent")
+    times = [
+        (read, "green", pgettext("one message", "Read")),
+        (delivered, "green", pgettext("one message", "Delivered")),
+        (sent, "blue", was_sent),
+    ]
     known = [(at, light, word) for at, light, word in times if at]
-    at, light, word = known[0] if known else (started, "blue", "Sent" if finished else "Sending")
+    at, light, word = known[0] if known else (started, "blue", was_sent if finished else _("Sending"))
     yield News(at, light, word, who, contact, session)
 
 
 def _acts(campaign: Campaign, viewer: User) -> Iterable[News]:
+    it = pgettext("the campaign, as what somebody did something to", "it")
     events = Event.objects.filter(target_id=str(campaign.public_id)).order_by("-id")[:5]
     for line in lines(events, viewer):
-        yield News(line.event.at, "", f"{line.who} {line.did.format('it')}")
+        yield News(line.event.at, "", line.told_of(it))

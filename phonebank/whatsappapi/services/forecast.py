@@ -11,7 +11,10 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from phonebank.language import grouped, said
 from phonebank.whatsappapi.models import Campaign
 from phonebank.whatsappapi.services import forecast_data
 from phonebank.whatsappapi.services.forecast_data import Seat
@@ -189,8 +192,8 @@ def _sessions(run: Run, facts: _Facts, columns: list[datetime], width: int) -> l
     first = columns[0].timestamp()
     days = _Days(facts.zone)
     today = facts.now.astimezone(ZoneInfo(facts.zone)).date()
-    cells = [[0.0] * len(columns) for _ in run.lanes]
-    by_day: list[Counter[date]] = [Counter() for _ in run.lanes]
+    cells = [[0.0] * len(columns) for __ in run.lanes]
+    by_day: list[Counter[date]] = [Counter() for __ in run.lanes]
     for one in run.bursts:
         for i, n in _spread(one, first, width, len(columns)):
             cells[one.lane][i] += n
@@ -211,7 +214,7 @@ def _sessions(run: Run, facts: _Facts, columns: list[datetime], width: int) -> l
                     today=parts[0][k],
                     tomorrow=parts[1][k],
                     ends=ends,
-                    why="" if lane.is_up else seat.why,
+                    why="" if lane.is_up else said(seat.why),
                     cells=cells[i],
                 )
             )
@@ -265,22 +268,39 @@ def _binds(campaign: Campaign, run: Run, facts: _Facts, unreached: int) -> str:
     """The one thing that decides when it ends."""
     up = [seat for seat in facts.seats if seat.is_up]
     if not facts.total:
-        return "Nobody is left to be written to."
+        return _("Nobody is left to be written to.")
     if not up:
-        return "No session of it can send. Link one, and it goes on by itself."
+        return _("No session of it can send. Link one, and it goes on by itself.")
     if unreached and campaign.expires_at and run.ends is None:
-        return f"{unreached:,} {'person' if unreached == 1 else 'people'} will not be reached before its end date."
+        return ngettext(
+            "%(n)s person will not be reached before its end date.",
+            "%(n)s people will not be reached before its end date.",
+            unreached,
+        ) % {"n": grouped(unreached)}
     if unreached:
-        return f"{unreached:,} {'person waits' if unreached == 1 else 'people wait'} for a session that cannot send."
+        return ngettext(
+            "%(n)s person waits for a session that cannot send.",
+            "%(n)s people wait for a session that cannot send.",
+            unreached,
+        ) % {"n": grouped(unreached)}
     limited = [lane for lane in run.lanes if lane.is_up and lane.cap is not None]
     most = sum((lane.cap or 0) * lane.size for lane in limited)
     if run.is_limited and len(limited) == sum(lane.is_up for lane in run.lanes):
-        return f"The daily limits decide: {most:,} a day over {_sessions_word(len(up))}."
+        return _("The daily limits decide: %(most)s a day over %(sessions)s.") % {
+            "most": grouped(most),
+            "sessions": _sessions_word(len(up)),
+        }
     hourly = round(sum(3600 / seat.gap for seat in up))
     if run.gates.windows is not None or run.gates.quiet is not None:
-        return f"The pace decides, in the hours that it may send: {hourly:,} an hour over {_sessions_word(len(up))}."
-    return f"The pace decides: {hourly:,} an hour over {_sessions_word(len(up))}."
+        return _("The pace decides, in the hours that it may send: %(hourly)s an hour over %(sessions)s.") % {
+            "hourly": grouped(hourly),
+            "sessions": _sessions_word(len(up)),
+        }
+    return _("The pace decides: %(hourly)s an hour over %(sessions)s.") % {
+        "hourly": grouped(hourly),
+        "sessions": _sessions_word(len(up)),
+    }
 
 
 def _sessions_word(n: int) -> str:
-    return f"{n:,} session" if n == 1 else f"{n:,} sessions"
+    return ngettext("%(n)s session", "%(n)s sessions", n) % {"n": grouped(n)}

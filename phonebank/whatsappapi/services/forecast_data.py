@@ -13,7 +13,10 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Sum
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from phonebank.language import said
 from phonebank.whatsappapi.dispatch.deal import GONE
 from phonebank.whatsappapi.dispatch.sql.audience import named_things
 from phonebank.whatsappapi.dispatch.sql.deal import LANES
@@ -113,7 +116,7 @@ def seats(campaign: Campaign, people: int | None, now: datetime) -> list[Seat]:
         waiting |= _dealt(sorted((row[7], row[0]) for row in rows if row[8]), people or 0)
     dealt = campaign.sealed_at is not None
     made = []
-    for session, name, is_up, room, _, why, public_id, position, is_active, ahead, gap, free, slow in rows:
+    for session, name, is_up, room, __, why, public_id, position, is_active, ahead, gap, free, slow in rows:
         if not is_active and not waiting[session]:
             continue
         cap, resets = days[session]
@@ -141,7 +144,7 @@ def _gap(campaign: Campaign, gap: float) -> float:
 def _dealt(lanes: list[tuple[int, int]], people: int) -> dict[int, float]:
     """Person i goes to lane i mod k."""
     k = len(lanes)
-    return {session: float(people // k + (i < people % k)) for i, (_, session) in enumerate(lanes)} if k else {}
+    return {session: float(people // k + (i < people % k)) for i, (__, session) in enumerate(lanes)} if k else {}
 
 
 def _days(ids: list[int], zone: str, now: datetime) -> dict[int, tuple[int | None, float]]:
@@ -175,14 +178,14 @@ def zones(campaign: Campaign, seats: list[Seat], now: datetime) -> Mix:
     quiet = (campaign.quiet_start, campaign.quiet_end)
     found = _sample(campaign, zone)
     counts: Counter[str] = Counter()
-    for name, _, n in found:
+    for name, __, n in found:
         counts[name] += n
     if not counts:
-        note = f"Nobody's time zone is known: quiet hours are reckoned for {zone}."
+        note = _("Nobody's time zone is known: quiet hours are reckoned for %(zone)s.") % {"zone": zone}
         return Mix([zone], quiet=quiet, notes=[note])
     alike = _alike(counts, now)
-    names = [name for name, _ in Counter(alike.values()).items()]
-    fresh, held = ([0.0] * len(names) for _ in range(2))
+    names = [name for name, __ in Counter(alike.values()).items()]
+    fresh, held = ([0.0] * len(names) for __ in range(2))
     for name, is_held, n in found:
         (held if is_held else fresh)[names.index(alike[name])] += n
     total = [sum(one) for one in (fresh, held)]
@@ -214,7 +217,7 @@ def _alike(counts: Counter[str], now: datetime) -> dict[str, str]:
     """Each zone's stand-in: the largest with the same clock; beyond `ZONES` of them, the largest of all."""
     by_clock: dict[object, str] = {}
     alike: dict[str, str] = {}
-    for name, _ in counts.most_common():
+    for name, __ in counts.most_common():
         clock = now.astimezone(ZoneInfo(name)).utcoffset()
         if clock not in by_clock and len(by_clock) < ZONES:
             by_clock[clock] = name
@@ -225,27 +228,36 @@ def _alike(counts: Counter[str], now: datetime) -> dict[str, str]:
 def _said(names: Sequence[str], counts: Sequence[float]) -> list[str]:
     shares = sorted(zip(counts, names, strict=True), reverse=True)
     told = ", ".join(f"{name} {100 * n / sum(counts):.0f} %" for n, name in shares[:3])
-    more = f" and {len(shares) - 3} more" if len(shares) > 3 else ""
-    return [f"Quiet hours follow each person's own clock: {told}{more} (by their numbers)."]
+    more = _(" and %(len)s more") % {"len": len(shares) - 3} if len(shares) > 3 else ""
+    return [
+        _("Quiet hours follow each person's own clock: %(told)s%(more)s (by their numbers).")
+        % {"told": told, "more": more}
+    ]
 
 
 def remarks(campaign: Campaign, seats: Sequence[Seat]) -> list[str]:
     """What is taken for granted, for a person to know."""
     notes = []
     if stopped():
-        notes.append("The administrator has stopped all sending; reckoned as if it went on now.")
+        notes.append(_("The administrator has stopped all sending; reckoned as if it went on now."))
     if campaign.state == Campaign.State.PAUSED:
-        notes.append("Reckoned as if it were resumed now.")
+        notes.append(_("Reckoned as if it were resumed now."))
     down = [seat for seat in seats if not seat.is_up and seat.room != 0 and seat.queued]
     for seat in down[:3]:
         stays = campaign.policy == Campaign.Policy.WAIT and not seat.is_gone
-        notes.append(f"{seat.name} {seat.why}: its people {'wait for it' if stays else 'go to the others'}.")
+        words = (
+            _("%(session)s %(why)s: its people wait for it.")
+            if stays
+            else _("%(session)s %(why)s: its people go to the others.")
+        )
+        notes.append(words % {"session": seat.name, "why": said(seat.why)})
     if len(down) > 3:
-        notes.append(f"So it is with {len(down) - 3} more sessions.")
+        more = ngettext("So it is with %(len)s more session.", "So it is with %(len)s more sessions.", len(down) - 3)
+        notes.append(more % {"len": len(down) - 3})
     if any(seat.others for seat in seats if seat.is_up):
-        notes.append("Other campaigns run over the same sessions; they take turns.")
+        notes.append(_("Other campaigns run over the same sessions; they take turns."))
     if any(seat.is_up and not seat.is_paced for seat in seats):
-        notes.append("No pace is set at the gateway: reckoned as fast as it can be asked.")
+        notes.append(_("No pace is set at the gateway: reckoned as fast as it can be asked."))
     if campaign.policy == Campaign.Policy.NEXT_NEW:
-        notes.append("People who already talk with a session wait for it; they are reckoned like the others.")
+        notes.append(_("People who already talk with a session wait for it; they are reckoned like the others."))
     return notes

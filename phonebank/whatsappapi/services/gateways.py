@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
@@ -21,6 +23,7 @@ from phonebank.gateways import sync
 from phonebank.gateways.base import SessionInfo
 from phonebank.gateways.errors import GatewayError, NotFound, Unauthorized
 from phonebank.gateways.wasender import WaSender
+from phonebank.language import grouped
 from phonebank.whatsappapi.models import GatewayAccount, WaSenderSession, WebhookEvent
 from phonebank.whatsappapi.models.gateways import GatewayAccountQuerySet
 from phonebank.whatsappapi.services.errors import ServiceError
@@ -42,7 +45,7 @@ def client_call(account: GatewayAccount | str, work: Callable[[WaSender], Awaita
 
 def explain(error: GatewayError, kept: str) -> ServiceError:
     """The gateway's refusal as a sentence, followed by what was kept. The code is the gateway error's."""
-    return ServiceError(f"{error.user_message} {kept}", code=error.code)
+    return ServiceError(f"{_(error.user_message)} {kept}", code=error.code)
 
 
 def add_account(*, actor: User, token: str, name: str = "", for_others: bool = False) -> GatewayAccount:
@@ -51,13 +54,13 @@ def add_account(*, actor: User, token: str, name: str = "", for_others: bool = F
     `for_others`: an administrator's account for the whole installation; nobody can use it before `grant`.
     """
     if for_others and not actor.is_superuser:
-        raise ServiceError("Only an administrator adds an account for others.", code="forbidden")
+        raise ServiceError(_("Only an administrator adds an account for others."), code="forbidden")
     token = _checked(token, settings.WASENDER_URL)
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         mine = list(GatewayAccount.objects.alive().filter(user=None if for_others else owner))
         if any(account.token == token for account in mine):
-            raise ServiceError("You have already added this access token. Nothing was changed.", code="duplicate")
+            raise ServiceError(_("You have already added this access token. Nothing was changed."), code="duplicate")
         account = GatewayAccount.objects.create(
             user=None if for_others else owner,
             name=name.strip()[:60] or f"WaSender {len(mine) + 1}",
@@ -92,7 +95,7 @@ def grant(*, actor: User, account: GatewayAccount, users: Iterable[User]) -> Gat
     """Lets exactly these people create sessions on an operator's account. Sessions that others have there stay."""
     found = managed(actor, account)
     if found.user_id is not None:
-        raise ServiceError("Only an account for the whole installation is granted to people.", code="not_found")
+        raise ServiceError(_("Only an account for the whole installation is granted to people."), code="not_found")
     with transaction.atomic():
         before = set(found.granted_to.values_list("public_id", flat=True))
         found.granted_to.set(users)
@@ -107,7 +110,7 @@ def managed(actor: User, account: GatewayAccount) -> GatewayAccount:
     """The account, when `actor` may change it; else it does not exist."""
     found = manageable_by(actor).filter(pk=account.pk).first()
     if found is None:
-        raise ServiceError("This gateway account does not exist.", code="not_found")
+        raise ServiceError(_("This gateway account does not exist."), code="not_found")
     return found
 
 
@@ -168,8 +171,15 @@ def give_back_webhook(row: WaSenderSession) -> str:
     except NotFound:
         return ""
     except GatewayError as error:
-        old = f" Before, it was {settings_['webhook_url']}." if settings_.get("webhook_url") else ""
-        return f"{error.user_message} So its webhook at WaSender still points here: change it there.{old}"
+        old = (
+            _(" Before, it was %(settings)s.") % {"settings": settings_["webhook_url"]}
+            if settings_.get("webhook_url")
+            else ""
+        )
+        return _("%(user_message)s So its webhook at WaSender still points here: change it there.%(old)s") % {
+            "user_message": _(error.user_message),
+            "old": old,
+        }
     return ""
 
 
@@ -199,23 +209,31 @@ def reach() -> list[Reach]:
 
 def _reach(account: GatewayAccount, facts: list[tuple[datetime | None, datetime | None]]) -> Reach:
     base = settings.LOCAL_URL if account.is_sandbox else settings.PUBLIC_URL
-    proven = sum(proven_at is not None for proven_at, _ in facts)
+    proven = sum(proven_at is not None for proven_at, __ in facts)
     if not can_receive_webhooks(account):
-        what = f"PUBLIC_URL is {base}, which cannot be reached from the internet." if base else "PUBLIC_URL is not set."
-        remedy = (
-            f"{what} Set PUBLIC_URL to an https address that WaSender can reach, and restart; until then STOP is lost."
+        what = (
+            _("PUBLIC_URL is %(base)s, which cannot be reached from the internet.") % {"base": base}
+            if base
+            else _("PUBLIC_URL is not set.")
         )
+        remedy = _(
+            "%(what)s Set PUBLIC_URL to an https address that WaSender can reach, and restart; until then STOP is lost."
+        ) % {"what": what}
     elif proven < len(facts) and not account.is_sandbox:
-        remedy = f"{len(facts) - proven} sessions are not proven: link them anew, or restart them."
+        remedy = ngettext(
+            "%(proven)s session is not proven: link it anew, or restart it.",
+            "%(proven)s sessions are not proven: link them anew, or restart them.",
+            len(facts) - proven,
+        ) % {"proven": grouped(len(facts) - proven)}
     else:
         remedy = ""
     return Reach(
         account=account.name,
-        owner=account.user.email if account.user else "the whole installation",
+        owner=account.user.email if account.user else _("the whole installation"),
         url=base,
         sessions=len(facts),
         proven=proven,
-        last_event=max((event for _, event in facts if event), default=None),
+        last_event=max((event for __, event in facts if event), default=None),
         remedy=remedy,
     )
 
@@ -244,17 +262,19 @@ async def _update_webhooks(account: GatewayAccount, addresses: dict[int, str], g
 def _checked(token: str, base_url: str) -> str:
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise ServiceError("This is not an access token. Copy it whole from the WaSender dashboard.", code="invalid")
+        raise ServiceError(_("This is not an access token. Copy it whole from the WaSender dashboard."), code="invalid")
     try:
         client_call(base_url, lambda gateway: gateway.auth_check(token))
     except Unauthorized:
         raise ServiceError(
-            "The gateway does not accept this access token. Nothing was saved. "
-            "Copy it again from the WaSender dashboard.",
+            _(
+                "The gateway does not accept this access token. Nothing was saved. "
+                "Copy it again from the WaSender dashboard."
+            ),
             code="unauthorized",
         ) from None
     except GatewayError as error:
-        raise explain(error, "The token could not be checked, so nothing was saved.") from error
+        raise explain(error, _("The token could not be checked, so nothing was saved.")) from error
     return token
 
 
@@ -262,10 +282,10 @@ def _check_same_account(account: GatewayAccount, token: str, ours: set[int]) -> 
     try:
         theirs = {one.id for one in client_call(account, lambda gateway: gateway.list_sessions(token))}
     except GatewayError as error:
-        raise explain(error, "The old token was kept.") from error
+        raise explain(error, _("The old token was kept.")) from error
     if not ours & theirs:
         raise ServiceError(
-            "This token belongs to another WaSender account: it knows none of your sessions. The old one was kept.",
+            _("This token belongs to another WaSender account: it knows none of your sessions. The old one was kept."),
             code="other_account",
         )
 

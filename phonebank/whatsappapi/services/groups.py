@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from django.db import transaction
 from django.db.models import Count, Q
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
@@ -29,7 +30,9 @@ def create_group(
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         if SessionGroup.objects.visible_to(owner).count() >= MOST:
-            raise ServiceError(f"You have {MOST} groups, which is the most. Delete one first.", code="too_many")
+            raise ServiceError(
+                _("You have %(most)s groups, which is the most. Delete one first.") % {"most": MOST}, code="too_many"
+            )
         group = SessionGroup(user=owner, name=_free(owner, name), colour=_colour(colour))
         group.save()
         members = _mine(owner, wa_sessions)
@@ -85,7 +88,7 @@ def set_groups(*, actor: User, wa_session: WaSenderSession, groups: Iterable[Ses
         wanted = {one.pk for one in groups}
         found = list(SessionGroup.objects.visible_to(owner).filter(pk__in=wanted))
         if len(found) != len(wanted):
-            raise ServiceError("One of these groups does not exist. Nothing was changed.", code="not_found")
+            raise ServiceError(_("One of these groups does not exist. Nothing was changed."), code="not_found")
         before = sorted(row.groups.values_list("name", flat=True))
         row.groups.set(found)
         after = sorted(one.name for one in found)
@@ -96,7 +99,7 @@ def set_groups(*, actor: User, wa_session: WaSenderSession, groups: Iterable[Ses
 def _owned(actor: User, group: SessionGroup) -> SessionGroup:
     found = SessionGroup.objects.visible_to(actor).select_for_update(no_key=True).filter(pk=group.pk).first()
     if found is None:
-        raise ServiceError("This group does not exist.", code="not_found")
+        raise ServiceError(_("This group does not exist."), code="not_found")
     return found
 
 
@@ -104,21 +107,25 @@ def _mine(owner: User, wa_sessions: Iterable[WaSenderSession]) -> list[WaSenderS
     wanted = {one.pk for one in wa_sessions}
     found = list(WaSenderSession.objects.visible_to(owner).filter(pk__in=wanted))
     if len(found) != len(wanted):
-        raise ServiceError("One of these sessions does not exist. Nothing was changed.", code="not_found")
+        raise ServiceError(_("One of these sessions does not exist. Nothing was changed."), code="not_found")
     return found
 
 
 def _free(owner: User, name: str, own: int | None = None) -> str:
     name = " ".join(name.split())
     if not name or len(name) > 60 or not name.isprintable():
-        raise ServiceError("A group needs a name of at most 60 visible characters.", code="name")
+        raise ServiceError(_("A group needs a name of at most 60 visible characters."), code="name")
     others = SessionGroup.objects.visible_to(owner).exclude(pk=own).values_list("name", flat=True)
     if any(name.casefold() == one.casefold() or name.lower() == one.lower() for one in others):
-        raise ServiceError(f"You already have a group named “{name}”. Choose another name.", code="name_taken")
+        raise ServiceError(
+            _("You already have a group named “%(name)s”. Choose another name.") % {"name": name}, code="name_taken"
+        )
     return name
 
 
 def _colour(colour: str) -> str:
     if colour not in SessionGroup.Colour.values:
-        raise ServiceError(f"There is no such colour. Choose one of {', '.join(SessionGroup.Colour.values)}.")
+        raise ServiceError(
+            _("There is no such colour. Choose one of %(names)s.") % {"names": ", ".join(SessionGroup.Colour.values)}
+        )
     return colour

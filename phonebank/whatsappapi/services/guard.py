@@ -28,16 +28,17 @@ from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.gateways import sync
 from phonebank.gateways.errors import Unreachable
+from phonebank.language import stored
 from phonebank.whatsappapi.models import Campaign, Installation, WorkerReport
 from phonebank.whatsappapi.services.capabilities import check_administrator
 
 log = logging.getLogger(__name__)
 
-RESTORED = "It was restored from a backup."
-MOVED = "It runs at another place than before: it was moved, or it is a copy."
-OLDER = "It is older than what this machine remembers: an earlier state was put back."
+RESTORED = stored("It was restored from a backup.")
+MOVED = stored("It runs at another place than before: it was moved, or it is a copy.")
+OLDER = stored("It is older than what this machine remembers: an earlier state was put back.")
 MARK = "phonebank: restored "  # as the table's comment, in whatever release's schema; followed by the backup's time
-PAUSED = "Held after a restore: see who was written to since the backup, then resume."
+PAUSED = stored("Held after a restore: see who was written to since the backup, then resume.")
 _LATELY = 1.0  # seconds that `is_held` believes its last look
 
 # The server's own number and the database's tell a copy from its original; a physical one keeps both.
@@ -55,7 +56,9 @@ class Held(Unreachable):
     """Nothing was sent: the installation is held."""
 
     code = "held"
-    user_message = "Nothing leaves for the gateway: this is a restored copy, which an administrator has yet to confirm."
+    user_message = stored(
+        "Nothing leaves for the gateway: this is a restored copy, which an administrator has yet to confirm."
+    )
 
 
 def held() -> Installation | None:
@@ -132,9 +135,12 @@ def hold_sql(known_until: datetime) -> str:
 
     The mark is for a schema of an earlier release, which has no column for it; `look` then reads it.
     What is put back may have been a held copy itself: then it knows no more than it did then.
+    Logins and login links that ended after the backup must not come alive again: everybody logs in anew.
     """
     at = known_until.isoformat()
     return f"""
+DELETE FROM public.django_session;
+UPDATE public.accounts_onetimelink SET used_at = now() WHERE purpose = 'login' AND used_at IS NULL;
 COMMENT ON TABLE public.whatsappapi_installation IS '{MARK}{at}';
 DO $$ BEGIN
   IF EXISTS (SELECT FROM information_schema.columns WHERE table_schema = 'public'

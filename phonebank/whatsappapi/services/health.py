@@ -8,7 +8,10 @@ from datetime import datetime, time, timedelta, tzinfo
 from django.db import connection
 from django.db.models import Case, F, IntegerField, Q, Value, When
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 
+from phonebank.language import grouped, said
 from phonebank.whatsappapi.models import WaSenderSession
 from phonebank.whatsappapi.models.sessions import WaSenderSessionQuerySet
 
@@ -21,16 +24,17 @@ GRACE = timedelta(seconds=2)  # shorter rests are the ordinary pace, not news
 
 # What a person reads for a status that cannot send.
 WORDS: dict[str, tuple[str, str]] = {
-    Status.DISCONNECTED: ("Not connected", "The link is down. Connect it again."),
-    Status.CONNECTING: ("Connecting", "The phone was scanned; the link is coming up."),
-    Status.NEED_SCAN: ("Needs a scan", "Scan the QR code with the phone."),
-    Status.NEED_PASSKEY: ("Needs a passkey", "WhatsApp asks the phone for its passkey."),
-    Status.LOGGED_OUT: ("Logged out", "The phone ended the link. Scan the QR code again."),
-    Status.EXPIRED: ("Expired", "The link is too old. Scan the QR code again."),
-    Status.UNKNOWN: ("Unknown", "The gateway reported a state we do not know."),
+    Status.DISCONNECTED: (gettext_noop("Not connected"), gettext_noop("The link is down. Connect it again.")),
+    Status.CONNECTING: (gettext_noop("Connecting"), gettext_noop("The phone was scanned; the link is coming up.")),
+    Status.NEED_SCAN: (gettext_noop("Needs a scan"), gettext_noop("Scan the QR code with the phone.")),
+    Status.NEED_PASSKEY: (gettext_noop("Needs a passkey"), gettext_noop("WhatsApp asks the phone for its passkey.")),
+    Status.LOGGED_OUT: (gettext_noop("Logged out"), gettext_noop("The phone ended the link. Scan the QR code again.")),
+    Status.EXPIRED: (gettext_noop("Expired"), gettext_noop("The link is too old. Scan the QR code again.")),
+    Status.UNKNOWN: (gettext_noop("Unknown"), gettext_noop("The gateway reported a state we do not know.")),
 }
-RATE_LIMITED = "Rate limited"
-DOUBTS = {"failures": "Failures rising", "acks": "Confirmed late"}
+RATE_LIMITED = gettext_lazy("Rate limited")
+LIMIT_REACHED = gettext_lazy("Limit reached")
+DOUBTS = {"failures": gettext_lazy("Failures rising"), "acks": gettext_lazy("Confirmed late")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,40 +51,48 @@ def health(wa_session: WaSenderSession, now: datetime) -> Health:
 
     `with_light` says the same in SQL; a test compares the two.
     """
-    return _red(wa_session, now) or _yellow(wa_session, now) or Health("green", "Connected", "Ready to send.")
+    return _red(wa_session, now) or _yellow(wa_session, now) or Health("green", _("Connected"), _("Ready to send."))
 
 
 def _red(one: WaSenderSession, now: datetime) -> Health | None:
     if not one.is_active:
-        return Health("red", "Switched off", "It was taken out of service here.")
+        return Health("red", pgettext("a session", "Switched off"), _("It was taken out of service here."))
     if one.status != Status.CONNECTED:
         if one.wasender_id is None:
-            return Health("red", "Being created", one.status_reason or "The gateway is asked for it.")
+            return Health("red", _("Being created"), said(one.status_reason) or _("The gateway is asked for it."))
         word, reason = WORDS.get(one.status, WORDS[Status.UNKNOWN])
-        return Health("red", word, one.status_reason or reason)
+        return Health("red", _(word), said(one.status_reason) or _(reason))
     if one.is_surplus:
-        return Health("red", "Over the plan", "Your plan has fewer sessions than you use; this one does not send.")
+        return Health(
+            "red", _("Over the plan"), _("Your plan has fewer sessions than you use; this one does not send.")
+        )
     if one.rejected_key_version == one.key_version:
-        return Health("red", "Refused", one.status_reason or "The gateway refused this session's key.")
+        return Health("red", _("Refused"), said(one.status_reason) or _("The gateway refused this session's key."))
     if one.paused_until and one.paused_until > now + GRACE:
-        return Health("red", RATE_LIMITED, "The gateway asked us to wait; it goes on by itself.")
+        return Health("red", RATE_LIMITED, _("The gateway asked us to wait; it goes on by itself."))
     limit = _limit(one)
     if limit is not None and one.messages_sent_today >= limit:
-        return Health("red", "Limit reached", f"All {limit:,} of today's messages are used.")
+        return Health(
+            "red", LIMIT_REACHED, _("All %(limit)s of today's messages are used.") % {"limit": grouped(limit)}
+        )
     return None
 
 
 def _yellow(one: WaSenderSession, now: datetime) -> Health | None:
     if (one.last_active_at or one.status_since) < now - SILENT:
-        return Health("yellow", "Silent", "Said to be connected, but there was no sign of life for a while.")
+        return Health("yellow", _("Silent"), _("Said to be connected, but there was no sign of life for a while."))
     doubt = getattr(one, "doubt", None)
     if doubt is not None and doubt.kind:
-        return Health("yellow", DOUBTS[doubt.kind], doubt.reason)
+        return Health("yellow", DOUBTS[doubt.kind], said(doubt.reason))
     limit = _limit(one)
     if limit is not None and one.messages_sent_today > NEARLY * limit:
-        return Health("yellow", "Nearly full", f"Over 80 % of today's {limit:,} messages are used.")
+        return Health(
+            "yellow",
+            _("Nearly full"),
+            _("Over 80 %% of today's %(limit)s messages are used.") % {"limit": grouped(limit)},
+        )
     if one.strikes:
-        return Health("yellow", "Slowed down", "The gateway limits its rate; we send slower for a while.")
+        return Health("yellow", _("Slowed down"), _("The gateway limits its rate; we send slower for a while."))
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import connection
+from django.utils.translation import gettext as _
 
 from phonebank.whatsappapi.models import ContactImport
 from phonebank.whatsappapi.services.errors import ServiceError
@@ -30,8 +31,11 @@ def refuse_to_race(job: ContactImport) -> None:
     twin = earlier_import(job)
     if twin is not None and twin.state != State.DONE:
         raise ServiceError(
-            f"The same file ({twin.filename}) is being imported right now. Nothing was started: wait until that is "
-            "finished, and import this one only if its list, tags or consent differ.",
+            _(
+                "The same file (%(filename)s) is being imported right now. Nothing was started: wait "
+                "until that is finished, and import this one only if its list, tags or consent differ."
+            )
+            % {"filename": twin.filename},
             code="busy",
         )
 
@@ -40,7 +44,7 @@ def refuse_stale(job: ContactImport, seen: str) -> None:
     """Raises ServiceError when the check that somebody looked at (`seen`, see `mark`) is not the last one."""
     if seen and seen != mark(job):
         raise ServiceError(
-            "This import was changed in another window since you looked. Nothing was imported: look at it again.",
+            _("This import was changed in another window since you looked. Nothing was imported: look at it again."),
             code="changed",
         )
 

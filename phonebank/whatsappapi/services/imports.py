@@ -15,10 +15,12 @@ from typing import Any, BinaryIO
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank import jobs
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
+from phonebank.language import stored
 from phonebank.whatsappapi.models import ContactImport, ContactList, ContactTag, ImportNumber, ImportPart
 from phonebank.whatsappapi.services import import_sql as sql
 from phonebank.whatsappapi.services import workbooks
@@ -41,6 +43,9 @@ from phonebank.whatsappapi.services.suppressions import one_at_a_time, skip_list
 logger = logging.getLogger(__name__)
 
 State = ContactImport.State
+SAME = stored("The same number as in line %(line)s.")
+SOME_KEPT = stored("The first %(n)s rows were imported.")
+NONE_KEPT = stored("Nothing was imported.")
 CHUNK = 10_000  # rows of one transaction
 PART = 2**20  # bytes of a stored piece of the file
 SAMPLE_ROWS = 8
@@ -66,11 +71,11 @@ def upload(
         file.seek(0)
         if file.seek(0, 2) > settings.IMPORT_MAX_BYTES:
             limit = settings.IMPORT_MAX_BYTES // 2**20
-            raise FileProblem(f"The file is larger than {limit} MB. Split it into several.")
+            raise FileProblem(_("The file is larger than %(limit)s MB. Split it into several.") % {"limit": limit})
         with tempfile.TemporaryDirectory(prefix="phonebank-import-") as folder:
             return _keep(actor, filename, file, what, list_name, encoding, Path(folder))
     except FileProblem as problem:
-        raise ServiceError(f"{problem} Nothing was imported.", code="file") from None
+        raise ServiceError(_("%(problem)s Nothing was imported.") % {"problem": problem}, code="file") from None
 
 
 def configure(
@@ -88,19 +93,19 @@ def configure(
     """Says what the columns of a draft (or of a checked file) hold and how these people agreed."""
     places = {what: place for what, place in columns.items() if place is not None}
     if "phone" not in places:
-        raise ServiceError("Choose the column that holds the phone numbers.", code="columns")
+        raise ServiceError(_("Choose the column that holds the phone numbers."), code="columns")
     if any(not 0 <= place < len(job.headers) for place in places.values()):
-        raise ServiceError("This file has no such column.", code="columns")
+        raise ServiceError(_("This file has no such column."), code="columns")
     if len(set(places.values())) < len(places):
-        raise ServiceError("One column cannot be two things. Choose another one.", code="columns")
+        raise ServiceError(_("One column cannot be two things. Choose another one."), code="columns")
     list_name, consent_source = " ".join(list_name.split()), " ".join(consent_source.split())[:SOURCE_MAX]
     if job.what == ContactImport.What.PEOPLE and (not 1 <= len(list_name) <= 80 or "\x00" in list_name):
-        raise ServiceError("A list needs a name of at most 80 characters.", code="list")
+        raise ServiceError(_("A list needs a name of at most 80 characters."), code="list")
     if consent_source and not is_declared:
-        raise ServiceError("Tick that all of them agreed, or leave out how they did.", code="declaration")
+        raise ServiceError(_("Tick that all of them agreed, or leave out how they did."), code="declaration")
     cleaned = list(dict.fromkeys(filter(None, (" ".join(tag.split())[:40] for tag in tags))))
     if len(cleaned) > TAGS_MAX:
-        raise ServiceError(f"Use at most {TAGS_MAX} tags at once.", code="tags")
+        raise ServiceError(_("Use at most %(tags_max)s tags at once.") % {"tags_max": TAGS_MAX}, code="tags")
     changed = ContactImport.objects.filter(pk=job.pk, user=actor, state__in=(State.DRAFT, State.CHECKED)).update(
         columns={what: places.get(what) for what in ("phone", "name", "consent")},
         country=country,
@@ -118,7 +123,7 @@ def configure(
 def start(*, actor: User, job: ContactImport, is_dry_run: bool, seen: str = "") -> None:
     """Imports in the background, or only counts what an import would do. `seen`: the check that was agreed to."""
     if job.columns.get("phone") is None:
-        raise ServiceError("Choose the column that holds the phone numbers.", code="columns")
+        raise ServiceError(_("Choose the column that holds the phone numbers."), code="columns")
     with transaction.atomic():
         refuse_stale(job, seen)
         if not is_dry_run:
@@ -173,7 +178,7 @@ def run(
             _fail(job, str(problem))
         except (ValueError, TypeError, LookupError):
             logger.exception("an import failed")
-            _fail(job, "Something broke on our side.")
+            _fail(job, _("Something broke on our side."))
     job.refresh_from_db()
     return job
 
@@ -196,7 +201,9 @@ def _defer(pk: int) -> bool:
 
 
 def _wrong_state(job: ContactImport) -> ServiceError:
-    return ServiceError(f"This import is {job.get_state_display()} by now; nothing was changed.", code="wrong_state")
+    return ServiceError(
+        _("This import is %(job)s by now; nothing was changed.") % {"job": job.get_state_display()}, code="wrong_state"
+    )
 
 
 def _keep(
@@ -319,7 +326,7 @@ class _Worker:
                 continue
             if self.is_people and self.is_erased(person[1]):
                 counts["erased"] += 1
-                rejects.append((line, "erased", "This person had themselves erased.", cells))
+                rejects.append((line, "erased", _("This person had themselves erased."), cells))
             else:
                 people.append(person)
         return people, rejects, counts
@@ -335,14 +342,14 @@ class _Worker:
         cursor.execute(sql.MEET, {"upload": job.pk})
         for line, first in cursor.fetchall():
             counts["duplicate"] += 1
-            yield line, "duplicate", f"The same number as in line {first}."
+            yield line, "duplicate", SAME % {"line": first}
         cursor.execute(sql.PEOPLE, [job.user_id, job.user_id])
         cursor.execute(sql.ANALYZE)
         valid, counts["new"], unknown, refused = self._apply(cursor, job)
         counts["known"] = valid - counts["new"]
         counts["no_consent"], counts["suppressed"] = len(unknown), len(refused)
-        yield from ((line, "no_consent", "Nothing says that this person agreed.") for line in unknown)
-        yield from ((line, "suppressed", "This person asked not to be written to.") for line in refused)
+        yield from ((line, "no_consent", _("Nothing says that this person agreed.")) for line in unknown)
+        yield from ((line, "suppressed", _("This person asked not to be written to.")) for line in refused)
 
     def _apply(self, cursor: Any, job: ContactImport) -> tuple[int, int, list[int], list[int]]:
         about: dict[str, Any] = {"user": job.user_id, "actor": job.user_id, "hash": job.file_hash}
@@ -355,7 +362,7 @@ class _Worker:
             cursor.execute(sql.LOOK, about)
         else:
             if job.contact_list_id is None:
-                job.contact_list, _ = ContactList.objects.get_or_create(user=job.user, name=job.list_name)
+                job.contact_list, __ = ContactList.objects.get_or_create(user=job.user, name=job.list_name)
             tags = [ContactTag.objects.get_or_create(user=job.user, name=tag)[0].pk for tag in job.tags]
             cursor.execute(
                 sql.WRITE, about | {"list": job.contact_list_id, "tags": tags, "wording": job.consent_wording}
@@ -371,9 +378,8 @@ def _finish(job: ContactImport) -> None:
         skip_listed(user=job.user, upload=job.pk)
     with transaction.atomic():
         state = State.CHECKED if job.is_dry_run else State.DONE
-        done = ContactImport.objects.filter(pk=job.pk, state=State.RUNNING).update(
-            state=state, finished_at=timezone.now()
-        )
+        mine = ContactImport.objects.filter(pk=job.pk, state=State.RUNNING)
+        done = mine.update(state=state, finished_at=timezone.now())
         if done and not job.is_dry_run:
             counts = {name: getattr(job, name) for name in _COUNTS if name != "reported"}
             record(actor=job.user, verb="contacts.imported", target=job, file=job.filename, **counts)
@@ -383,10 +389,9 @@ def _finish(job: ContactImport) -> None:
 
 def _fail(job: ContactImport, text: str) -> None:
     with transaction.atomic():
-        kept = f" The first {job.cursor:,} rows were imported." if job.cursor and not job.is_dry_run else ""
-        ContactImport.objects.filter(pk=job.pk, state=State.RUNNING).update(
-            state=State.FAILED, error=(text + (kept or " Nothing was imported."))[:400], finished_at=timezone.now()
-        )
+        kept = SOME_KEPT % {"n": f"{job.cursor:,}"} if job.cursor and not job.is_dry_run else NONE_KEPT
+        mine = ContactImport.objects.filter(pk=job.pk, state=State.RUNNING)
+        mine.update(state=State.FAILED, error=f"{text} {kept}"[:400], finished_at=timezone.now())
         job.parts.all().delete()
     _forget_numbers(job.pk)
 

@@ -13,11 +13,13 @@ from django.db.models import Q
 
 from phonebank.accounts.models import User
 from phonebank.gateways.webhooks import Inbound
+from phonebank.language import stored
 from phonebank.whatsappapi.models import InboundMessage, SessionQuarter, WaSenderSession
 from phonebank.whatsappapi.services import optout, probes
 from phonebank.whatsappapi.services.doubts import is_doubtful
 from phonebank.whatsappapi.services.sharing import writers_to
 
+MESSAGE_TO = stored("message to “%(name)s”")
 _LID = re.compile(r"(\d{1,30})(?::\d+)?@lid", re.ASCII)
 
 # Locked in the order in which an import writes them.
@@ -169,7 +171,7 @@ def store(cursor: Any, letters: Sequence[Letter]) -> None:
     both = [letter for letter in letters if letter.phone and letter.lid]
     if both:
         cursor.execute(_BEHIND, _columns(both, "session", "lid", "phone"))
-        for old, _, phone in cursor.fetchall():
+        for old, __, phone in cursor.fetchall():
             join_person(cursor, old, phone)
 
 
@@ -200,7 +202,7 @@ def obey(letter: Letter) -> None:
     """
     user = User.objects.get(pk=letter.user)
     session = WaSenderSession.objects.get(pk=letter.session)
-    source = f"message to “{session.session_name}”"
+    source = MESSAGE_TO % {"name": session.session_name}
     language = optout.stop_language(letter.text)
     if letter.phone:
         # Whoever wrote to them over this session is answered too, and first: the confirmation comes from the owner.

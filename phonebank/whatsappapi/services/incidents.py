@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
+from phonebank.language import grouped, said, without_stop
 from phonebank.whatsappapi.models import Alert, AlertKind, Incident, WaSenderSession
 from phonebank.whatsappapi.services.errors import ServiceError
 
@@ -21,31 +25,78 @@ FOLDED = 2000  # alerts in one round
 _LOCK = 0x50424B01  # of one folder at a time
 
 # (one session, several sessions), and what is to be done.
-SENTENCES: dict[str, tuple[str, str]] = {
-    AlertKind.LOST: ("{name} lost its link", "{n} sessions lost their link"),
-    AlertKind.SCAN: ("{name} needs a scan", "{n} sessions need a scan"),
-    AlertKind.SLOWED: ("{name} is being slowed down by WaSender", "{n} sessions are being slowed down by WaSender"),
-    AlertKind.FAILURES: ("More messages of {name} fail than before", "More messages of {n} sessions fail than before"),
-    AlertKind.ACKS: ("Messages of {name} are confirmed late", "Messages of {n} sessions are confirmed late"),
-    AlertKind.LIMIT: ("{name} has used all of today's messages", "{n} sessions have used all of today's messages"),
-    AlertKind.BRAKE: ("A campaign paused by itself", "{n} campaigns paused by themselves"),
-    AlertKind.UNCERTAIN: (
-        "Somebody may have got a message, or not",
-        "In {n} campaigns nobody can tell who got it",
+SENTENCES: dict[str, tuple[Any, Any]] = {
+    AlertKind.LOST: (
+        gettext_lazy("%(name)s lost its link"),
+        ngettext_lazy("%(n)s session lost its link", "%(n)s sessions lost their link", "count"),
     ),
-    AlertKind.HOOK: ("A channel does not take messages", "{n} channels do not take messages"),
-    AlertKind.OTHER: ("{name} needs a look", "{n} things need a look"),
+    AlertKind.SCAN: (
+        gettext_lazy("%(name)s needs a scan"),
+        ngettext_lazy("%(n)s session needs a scan", "%(n)s sessions need a scan", "count"),
+    ),
+    AlertKind.SLOWED: (
+        gettext_lazy("%(name)s is being slowed down by WaSender"),
+        ngettext_lazy(
+            "%(n)s session is being slowed down by WaSender",
+            "%(n)s sessions are being slowed down by WaSender",
+            "count",
+        ),
+    ),
+    AlertKind.FAILURES: (
+        gettext_lazy("More messages of %(name)s fail than before"),
+        ngettext_lazy(
+            "More messages of %(n)s session fail than before",
+            "More messages of %(n)s sessions fail than before",
+            "count",
+        ),
+    ),
+    AlertKind.ACKS: (
+        gettext_lazy("Messages of %(name)s are confirmed late"),
+        ngettext_lazy(
+            "Messages of %(n)s session are confirmed late", "Messages of %(n)s sessions are confirmed late", "count"
+        ),
+    ),
+    AlertKind.LIMIT: (
+        gettext_lazy("%(name)s has used all of today's messages"),
+        ngettext_lazy(
+            "%(n)s session has used all of today's messages",
+            "%(n)s sessions have used all of today's messages",
+            "count",
+        ),
+    ),
+    AlertKind.BRAKE: (
+        gettext_lazy("A campaign paused by itself"),
+        ngettext_lazy("%(n)s campaign paused by itself", "%(n)s campaigns paused by themselves", "count"),
+    ),
+    AlertKind.UNCERTAIN: (
+        gettext_lazy("Somebody may have got a message, or not"),
+        ngettext_lazy(
+            "In %(n)s campaign nobody can tell who got it", "In %(n)s campaigns nobody can tell who got it", "count"
+        ),
+    ),
+    AlertKind.HOOK: (
+        gettext_lazy("A channel does not take messages"),
+        ngettext_lazy("%(n)s channel does not take messages", "%(n)s channels do not take messages", "count"),
+    ),
+    AlertKind.OTHER: (
+        gettext_lazy("%(name)s needs a look"),
+        ngettext_lazy("%(n)s thing needs a look", "%(n)s things need a look", "count"),
+    ),
 }
 ADVICE: dict[str, str] = {
-    AlertKind.LOST: "Phonebank reconnects them by itself where that is switched on. What is queued waits.",
-    AlertKind.SCAN: "Somebody has to scan a code with the phone. The session's page makes a link for whoever holds it.",
-    AlertKind.SLOWED: "They rest for ten minutes and go on by themselves. Nothing is lost.",
-    AlertKind.FAILURES: "Look at the last messages of the session before more are sent.",
-    AlertKind.ACKS: "The phone may be off, or without internet.",
-    AlertKind.LIMIT: "They go on at midnight. A higher limit, or more sessions, would go on now.",
-    AlertKind.BRAKE: "Look at the reason, then resume it or cancel it.",
-    AlertKind.UNCERTAIN: "Only a person can decide: count it as sent, or send it again.",
-    AlertKind.HOOK: "See what it answers in the delivery log, then test it.",
+    AlertKind.LOST: gettext_lazy(
+        "Phonebank reconnects them by itself where that is switched on. What is queued waits."
+    ),
+    AlertKind.SCAN: gettext_lazy(
+        "Somebody has to scan a code with the phone. The session's page makes a link for whoever holds it."
+    ),
+    AlertKind.SLOWED: gettext_lazy("They rest for ten minutes and go on by themselves. Nothing is lost."),
+    AlertKind.FAILURES: gettext_lazy("Look at the last messages of the session before more are sent."),
+    AlertKind.ACKS: gettext_lazy("The phone may be off, or without internet."),
+    AlertKind.LIMIT: gettext_lazy("They go on at midnight. A higher limit, or more sessions, would go on now."),
+    AlertKind.BRAKE: gettext_lazy("Look at the reason, then resume it or cancel it."),
+    AlertKind.UNCERTAIN: gettext_lazy("Only a person can decide: count it as sent, or send it again."),
+    AlertKind.HOOK: gettext_lazy("See what it answers in the delivery log, then test it."),
     AlertKind.OTHER: "",
 }
 # Nobody can see whether these are over but a person: acknowledging them closes them.
@@ -132,7 +183,7 @@ def in_words(incidents: Iterable[Incident]) -> list[Told]:
     }
     back = Counter(Alert.objects.filter(incident__in=rows).exclude(closed_at=None).values_list("incident", flat=True))
     return [
-        Told(row, title(row, single.get(row.pk)), ADVICE[row.kind] if row.closed_at is None else "", back[row.pk])
+        Told(row, title(row, single.get(row.pk)), str(ADVICE[row.kind]) if row.closed_at is None else "", back[row.pk])
         for row in rows
     ]
 
@@ -141,12 +192,12 @@ def title(incident: Incident, single: Alert | None) -> str:
     """What happened, in one sentence without a stop. `single`: the alert of an incident that has one only."""
     one, many = SENTENCES[incident.kind]
     if single is None:
-        return many.format(n=f"{incident.size:,}")
+        return many % {"count": incident.size, "n": grouped(incident.size)}
     if single.session is None:
-        return single.text.rstrip(".")
+        return without_stop(said(single.text))
     if incident.kind == AlertKind.OTHER:
-        return f"“{single.session.session_name}”: {single.text.rstrip('.')}"
-    return one.format(name=f"“{single.session.session_name}”")
+        return f"“{single.session.session_name}”: {without_stop(said(single.text))}"
+    return one % {"name": f"“{single.session.session_name}”"}
 
 
 def members(incident: Incident) -> QuerySet[Alert]:
@@ -170,7 +221,7 @@ def acknowledge(*, actor: User, incident: Incident) -> None:
     with transaction.atomic():
         row = Incident.objects.visible_to(actor).select_for_update(no_key=True).filter(pk=incident.pk).first()
         if row is None:
-            raise ServiceError("This does not exist.", code="not_found")
+            raise ServiceError(_("This does not exist."), code="not_found")
         if row.acknowledged_at is not None:
             return
         row.acknowledged_at, row.acknowledged_by = timezone.now(), actor

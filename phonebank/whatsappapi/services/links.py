@@ -13,10 +13,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.gateways.errors import GatewayError, NotConnected, NotFound, Refused
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch import budget
 from phonebank.whatsappapi.models import CallBudget, Incident, PhoneLink, WaSenderSession
 from phonebank.whatsappapi.models.fields import digest
@@ -29,6 +31,8 @@ from phonebank.whatsappapi.services.session_status import apply_status, read_det
 Status = WaSenderSession.Status
 End = PhoneLink.End
 
+MADE = stored("Made a one-time link for whoever holds the phone.")
+OPENED = stored("Somebody opened the one-time link to scan the code.")
 LASTS = timedelta(hours=24)
 MOST = 5  # open links of one session
 AFTERWARDS = timedelta(minutes=10)  # for so long the page says that it worked
@@ -40,9 +44,9 @@ def make(*, actor: User, wa_session: WaSenderSession, hours: int = 24) -> str:
     """A new link's token, in place of the one that a person made before. Shown this once."""
     row = WaSenderSession.objects.visible_to(actor).filter(pk=wa_session.pk).first()
     if row is None:
-        raise ServiceError("This session does not exist.", code="not_found")
+        raise ServiceError(_("This session does not exist."), code="not_found")
     if row.wasender_id is None or row.status == Status.CONNECTED:
-        raise ServiceError("There is nothing to scan: this session needs no link now.", code="wrong_state")
+        raise ServiceError(_("There is nothing to scan: this session needs no link now."), code="wrong_state")
     token = secrets.token_urlsafe(32)
     with transaction.atomic():
         WaSenderSession.objects.select_for_update(no_key=True).get(pk=row.pk)
@@ -51,7 +55,7 @@ def make(*, actor: User, wa_session: WaSenderSession, hours: int = 24) -> str:
             session=row, digest=digest(token), made_by=actor, expires_at=timezone.now() + timedelta(hours=hours)
         )
         record(actor=actor, verb="phone_link.made", target=row, hours=hours)
-        note_action(row, "Made a one-time link for whoever holds the phone.", actor)
+        note_action(row, MADE, actor)
     return token
 
 
@@ -87,7 +91,7 @@ def revoke(*, actor: User, wa_session: WaSenderSession) -> int:
     with transaction.atomic():
         row = WaSenderSession.objects.visible_to(actor).filter(pk=wa_session.pk).first()
         if row is None:
-            raise ServiceError("This session does not exist.", code="not_found")
+            raise ServiceError(_("This session does not exist."), code="not_found")
         ended = open_links(row).update(ended_at=timezone.now(), end=End.REVOKED)
         if ended:
             record(actor=actor, verb="phone_link.revoked", target=row, links=ended)
@@ -128,11 +132,11 @@ def start(link: PhoneLink) -> None:
     """The person presses the button: linking begins, and with it the codes. Nobody of ours is the actor."""
     row = _usable(link)
     if not budget.take(f"link-start:{link.pk}", gap=START_GAP, burst=START_BURST):
-        raise ServiceError("That was too often. Wait a minute, then press again.", code="too_many")
+        raise ServiceError(_("That was too often. Wait a minute, then press again."), code="too_many")
     if PhoneLink.objects.filter(pk=link.pk, opened_at=None).update(opened_at=timezone.now()):
         with transaction.atomic():
             record(actor=None, verb="phone_link.used", target=row)
-            note_action(row, "Somebody opened the one-time link to scan the code.", None)
+            note_action(row, OPENED, None)
     if row.status in (Status.NEED_SCAN, Status.NEED_PASSKEY, Status.CONNECTING):
         return
     token, number = row.account.token, row.wasender_id or 0
@@ -173,7 +177,7 @@ def look(link: PhoneLink) -> WaSenderSession:
 
 def _usable(link: PhoneLink) -> WaSenderSession:
     if link.ended_at is not None or link.session.wasender_id is None:
-        raise ServiceError("This link has ended.", code="ended")
+        raise ServiceError(_("This link has ended."), code="ended")
     return link.session
 
 
@@ -181,6 +185,8 @@ def _ask(row: WaSenderSession, work: Any) -> Any:
     try:
         return client_call(row.account, work)
     except NotFound as error:
-        raise ServiceError("This number cannot be linked now. Tell whoever sent you the link.", code="gone") from error
+        raise ServiceError(
+            _("This number cannot be linked now. Tell whoever sent you the link."), code="gone"
+        ) from error
     except GatewayError as error:
-        raise explain(error, "Nothing is lost.") from error
+        raise explain(error, _("Nothing is lost.")) from error

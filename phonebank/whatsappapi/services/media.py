@@ -21,12 +21,15 @@ from urllib.parse import unquote, urlsplit
 from django.db import connection, transaction
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.gateways import sync
 from phonebank.gateways.errors import GatewayError, Refused
 from phonebank.gateways.wasender import UPLOAD_DEADLINE
+from phonebank.language import grouped
 from phonebank.whatsappapi.dispatch.media import Media
 from phonebank.whatsappapi.models import MediaFile, MediaKind, MediaLink, WaSenderSession
 from phonebank.whatsappapi.models.media import REF
@@ -51,10 +54,10 @@ _OFFICE = {
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 FORMATS = {
-    MediaKind.IMAGE: "JPEG or PNG",
-    MediaKind.VIDEO: "MP4 or 3GPP",
-    MediaKind.AUDIO: "AAC, MP3, OGG or AMR",
-    MediaKind.DOCUMENT: "PDF, Word, Excel, ZIP or text",
+    MediaKind.IMAGE: gettext_lazy("JPEG or PNG"),
+    MediaKind.VIDEO: gettext_lazy("MP4 or 3GPP"),
+    MediaKind.AUDIO: gettext_lazy("AAC, MP3, OGG or AMR"),
+    MediaKind.DOCUMENT: gettext_lazy("PDF, Word, Excel, ZIP or text"),
 }
 
 
@@ -81,7 +84,7 @@ def read(*, actor: User, kind: str, url: str = "", name: str = "", file: IO[byte
     """
     if not kind:
         if file is not None or url:
-            raise _refused("Say what the file is: a picture, a video, a document or a voice note.")
+            raise _refused(_("Say what the file is: a picture, a video, a document or a voice note."))
         return None
     if file is not None:
         return store_upload(actor=actor, kind=kind, name=name or getattr(file, "name", "") or "", file=file)
@@ -94,11 +97,14 @@ def check_text(body: str, media: Media | None) -> str:
     """The text as it will be sent. Empty only beside media; a voice note has none (contract 3)."""
     text = body.strip().replace("\x00", "")
     if media is not None and media.kind == MediaKind.AUDIO and text:
-        raise ServiceError("A voice note carries no text. Send the text by itself. Nothing was sent.", code="body")
+        raise ServiceError(_("A voice note carries no text. Send the text by itself. Nothing was sent."), code="body")
     if not text and media is None:
-        raise ServiceError("The message is empty. Nothing was sent.", code="body")
+        raise ServiceError(_("The message is empty. Nothing was sent."), code="body")
     if len(text) > LONGEST:
-        raise ServiceError(f"The message has more than {LONGEST:,} characters. Nothing was sent.", code="body")
+        raise ServiceError(
+            _("The message has more than %(longest)s characters. Nothing was sent.") % {"longest": grouped(LONGEST)},
+            code="body",
+        )
     return text
 
 
@@ -110,13 +116,13 @@ def check_url(*, kind: str, url: str, name: str = "") -> Media:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError:
-        raise _refused("This is not an address.") from None
+        raise _refused(_("This is not an address.")) from None
     if parts.scheme != "https" or not host or len(url) > 2000 or not url.isascii() or not url.isprintable():
-        raise _refused("The address must begin with https:// and be written in plain letters.")
+        raise _refused(_("The address must begin with https:// and be written in plain letters."))
     if parts.username is not None or " " in url or port not in (None, 443):
-        raise _refused("The address must not hold a password, a space or a port.")
+        raise _refused(_("The address must not hold a password, a space or a port."))
     if not _is_public(host):
-        raise _refused("WaSender must be able to open the address from the internet.")
+        raise _refused(_("WaSender must be able to open the address from the internet."))
     return Media(kind, url, _name(name or unquote(PurePosixPath(parts.path).name)))
 
 
@@ -134,19 +140,25 @@ def keep_file(*, actor: User, kind: str, name: str, file: IO[bytes]) -> MediaFil
     """
     name = _name(name)
     if not kind:
-        kind, _ = sniff(file.read(SNIFFED), name)
+        kind, __ = sniff(file.read(SNIFFED), name)
         file.seek(0)
         if not kind:
-            raise _refused(f"This file is none of these: {', '.join(FORMATS.values())}.")
+            names = ", ".join(map(str, FORMATS.values()))
+            raise _refused(_("This file is none of these: %(names)s.") % {"names": names})
     content = file.read(LIMITS[kind] + 1)
     if len(content) > LIMITS[kind]:
         what = MediaKind(kind).label.lower()
-        raise _refused(f"This file is larger than {LIMITS[kind] // MB} MB, the most for a {what}.")
+        raise _refused(
+            _("This file is larger than %(mb)s MB, the most for a %(what)s.") % {"mb": LIMITS[kind] // MB, "what": what}
+        )
     if not content:
-        raise _refused("This file is empty.")
+        raise _refused(_("This file is empty."))
     found, mime = sniff(content, name)
     if found != kind:
-        raise _refused(f"This file is not {FORMATS[kind]}, which is what a {MediaKind(kind).label.lower()} can be.")
+        raise _refused(
+            _("This file is not %(formats)s, which is what a %(label)s can be.")
+            % {"formats": FORMATS[kind], "label": MediaKind(kind).label.lower()}
+        )
     row, is_new = _keep(actor, kind, mime, name, content)
     try:
         for base_url in _gateways_of(actor):
@@ -154,7 +166,9 @@ def keep_file(*, actor: User, kind: str, name: str, file: IO[bytes]) -> MediaFil
     except Refused as error:
         if is_new:
             row.delete()
-        raise _refused(f"WaSender does not take this file: {error.detail or error.user_message}") from None
+        raise _refused(
+            _("WaSender does not take this file: %(detail)s") % {"detail": error.detail or _(error.user_message)}
+        ) from None
     except GatewayError as error:
         log.warning("A file could not be uploaded yet: %s", error)
     return row
@@ -230,6 +244,8 @@ def keep_links() -> int:
         cursor.execute(_WANTED, {"fresh": FRESH})
         wanted = cursor.fetchall()
     done, now = 0, time.monotonic()
+    for over in [one for one, until in _tried.items() if until <= now]:
+        del _tried[over]
     for file_id, base_url in wanted:
         if now < _tried.get((file_id, base_url), 0.0):
             continue
@@ -281,7 +297,10 @@ def _keep(actor: User, kind: str, mime: str, name: str, content: bytes) -> tuple
             return row, False
         used = mine.aggregate(n=Sum("size"))["n"] or 0
         if used + len(content) > ROOM:
-            raise _refused(f"Your files take {ROOM // MB} MB, which is the most. Delete templates you do not need.")
+            raise _refused(
+                _("Your files take %(room)s MB, which is the most. Delete templates you do not need.")
+                % {"room": ROOM // MB}
+            )
         row = MediaFile.objects.create(
             user=actor, kind=kind, mime=mime, name=name, size=len(content), digest=digest, content=content
         )
@@ -293,18 +312,18 @@ def _own_file(actor: User, kind: str, ref: str, name: str) -> Media:
     try:
         wanted = uuid.UUID(ref.removeprefix(REF))
     except ValueError:
-        raise _refused("There is no such file. Upload it again.") from None
+        raise _refused(_("There is no such file. Upload it again.")) from None
     mine = MediaFile.objects.visible_to(actor).filter(public_id=wanted, kind=_kind(kind))
     row = mine.only("name", "public_id").first()
     if row is None:
-        raise _refused("There is no such file. Upload it again.")
+        raise _refused(_("There is no such file. Upload it again."))
     mine.update(used_at=timezone.now())
     return Media(kind, row.ref, _name(name) or row.name)
 
 
 def _kind(kind: str) -> str:
     if kind not in MediaKind.values:
-        raise _refused(f"A message can carry one of these: {', '.join(MediaKind.values)}.")
+        raise _refused(_("A message can carry one of these: %(names)s.") % {"names": ", ".join(MediaKind.values)})
     return kind
 
 
@@ -324,4 +343,4 @@ def _is_public(host: str) -> bool:
 
 
 def _refused(text: str) -> ServiceError:
-    return ServiceError(f"{text} Nothing was kept.", code="media")
+    return ServiceError(_("%(text)s Nothing was kept.") % {"text": text}, code="media")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
@@ -21,7 +22,9 @@ def create_template(*, actor: User, name: str, body: str = "", media: Media | No
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         if MessageTemplate.objects.visible_to(owner).count() >= MOST:
-            raise ServiceError(f"You have {MOST} templates, which is the most. Delete one first.", code="too_many")
+            raise ServiceError(
+                _("You have %(most)s templates, which is the most. Delete one first.") % {"most": MOST}, code="too_many"
+            )
         template = MessageTemplate(user=owner, name=_free(owner, name), body=text)
         _carry(template, media)
         template.save()
@@ -79,7 +82,9 @@ def _text(body: str, media: Media | None) -> str:
     try:
         return check_text(body, media)
     except ServiceError as error:
-        raise ServiceError(error.message.replace("Nothing was sent.", "Nothing was saved."), code=error.code) from None
+        raise ServiceError(
+            error.message.replace(_("Nothing was sent."), _("Nothing was saved.")), code=error.code
+        ) from None
 
 
 def _carry(template: MessageTemplate, media: Media | None) -> None:
@@ -90,15 +95,17 @@ def _carry(template: MessageTemplate, media: Media | None) -> None:
 def _owned(actor: User, template: MessageTemplate) -> MessageTemplate:
     found = MessageTemplate.objects.visible_to(actor).select_for_update(no_key=True).filter(pk=template.pk).first()
     if found is None:
-        raise ServiceError("This template does not exist.", code="not_found")
+        raise ServiceError(_("This template does not exist."), code="not_found")
     return found
 
 
 def _free(owner: User, name: str, own: int | None = None) -> str:
     name = " ".join(name.split())
     if not name or len(name) > 80 or not name.isprintable():
-        raise ServiceError("A template needs a name of at most 80 visible characters.", code="name")
+        raise ServiceError(_("A template needs a name of at most 80 visible characters."), code="name")
     others = MessageTemplate.objects.visible_to(owner).exclude(pk=own).values_list("name", flat=True)
     if any(name.casefold() == one.casefold() or name.lower() == one.lower() for one in others):
-        raise ServiceError(f"You already have a template named “{name}”. Choose another name.", code="name_taken")
+        raise ServiceError(
+            _("You already have a template named “%(name)s”. Choose another name.") % {"name": name}, code="name_taken"
+        )
     return name

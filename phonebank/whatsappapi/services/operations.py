@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
@@ -30,7 +31,7 @@ def stop_everything(*, actor: User, reason: str) -> Installation:
     """No session of anybody sends from now on (within a second); what is queued stays queued."""
     reason = " ".join(reason.split())
     if not reason:
-        raise ServiceError("Say why, for everybody will read it. Nothing was stopped.", code="reason")
+        raise ServiceError(_("Say why, for everybody will read it. Nothing was stopped."), code="reason")
     return _switch(actor, is_stopped=True, reason=reason[:200])
 
 

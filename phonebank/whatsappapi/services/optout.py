@@ -9,10 +9,12 @@ from functools import cache, lru_cache
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.gateways.errors import GatewayError
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch.statuses import recount, skip_person
 from phonebank.whatsappapi.models import ConsentRecord, Contact, Kind, Message, State, Suppression, WaSenderSession
 from phonebank.whatsappapi.services.erasure import digest_of
@@ -33,7 +35,7 @@ _NEGATED = re.compile(r"\b(?:dont|don t|do not|never)$")  # "Please don't unsubs
 _QUESTION = re.compile(r"[^.!?؟？\n]*[?؟？]+")
 _CLAUSE = re.compile(r"[.,;:!\n،。，！]+")
 _SENTENCE = re.compile(r"([^.!?\n]*)([.!?\n]?)(.*)", re.DOTALL)  # the first, its mark, the rest
-_FOUND = "number found for a LID"
+_FOUND = stored("number found for a LID")
 
 
 def is_stop(text: str) -> bool:
@@ -112,7 +114,7 @@ def opt_out(
     is set when a person of ours did it by hand; `reason` is told from that when it is empty.
     """
     if not phone and not lid:
-        raise ServiceError("Nobody was named to opt out.", code="nobody")
+        raise ServiceError(_("Nobody was named to opt out."), code="nobody")
     with transaction.atomic(durable=True):
         one_at_a_time(user)
         contact = _contact(user, phone, lid)

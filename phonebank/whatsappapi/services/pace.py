@@ -8,6 +8,7 @@ from datetime import datetime, time
 
 from django.db.models import Count, Max
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.whatsappapi.dispatch.budget import PAID_RATE, PROTECTED_GAP
 from phonebank.whatsappapi.models import Attempt, WaSenderSession, WebhookEvent
@@ -37,11 +38,11 @@ def pace(wa_session: WaSenderSession) -> Pace:
     now = timezone.now()
     rate = wa_session.account.rate_per_minute
     gap = 60.0 / (rate or PAID_RATE) if rate != 0 else 0.0
-    reason = "WaSender's own limit"
+    reason = _("WaSender's own limit")
     if wa_session.account_protection and rate != 0 and gap < PROTECTED_GAP:
-        gap, reason = PROTECTED_GAP, "Account protection"
+        gap, reason = PROTECTED_GAP, _("Account protection")
     if wa_session.strikes and gap:
-        gap, reason = gap * 2 ** min(wa_session.strikes, 6), "Slowed down, as WaSender refused some"
+        gap, reason = gap * 2 ** min(wa_session.strikes, 6), _("Slowed down, as WaSender refused some")
     today = datetime.combine(
         now.astimezone(zone := zoneinfo.ZoneInfo(wa_session.user.time_zone)).date(), time(), tzinfo=zone
     )
@@ -51,7 +52,7 @@ def pace(wa_session: WaSenderSession) -> Pace:
     closed = wa_session.paused_until
     return Pace(
         per_minute=60.0 / gap if gap else None,
-        reason=reason if gap else "The account says that there is none",
+        reason=reason if gap else _("The account says that there is none"),
         refused=refused["n"],
         last_refused_at=refused["last"],
         closed_until=closed if closed and closed > now else None,
@@ -62,13 +63,13 @@ def last_sign(wa_session: WaSenderSession) -> Sign | None:
     """The newest of: WaSender said that it is connected, told of a message, accepted one. A lost link is no sign."""
     signs = []
     if wa_session.last_active_at:
-        signs.append(Sign(wa_session.last_active_at, "WaSender says that it is connected"))
+        signs.append(Sign(wa_session.last_active_at, _("WaSender says that it is connected")))
     hooks = WebhookEvent.objects.filter(session=wa_session).order_by("-received_at").values_list("received_at", "event")
     told = next((at for at, event in hooks[:20] if event.startswith("message")), None)
     if told:
-        signs.append(Sign(told, "an event about a message arrived"))
+        signs.append(Sign(told, _("an event about a message arrived")))
     recent = Attempt.objects.filter(session=wa_session).order_by("-started_at").values_list("started_at", "outcome")
     sent = next((at for at, outcome in recent[:20] if outcome == Attempt.Outcome.ACCEPTED), None)
     if sent:
-        signs.append(Sign(sent, "a message was accepted"))
+        signs.append(Sign(sent, _("a message was accepted")))
     return max(signs, key=lambda one: one.at, default=None)

@@ -15,6 +15,8 @@ from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from phonenumbers.phonemetadata import PhoneMetadata
 from phonenumbers.tzdata import TIMEZONE_DATA
 
@@ -28,7 +30,7 @@ _TYPES = (
     "mobile",
 )  # fmt: skip
 _NEVER = re.compile(r"(?!)")
-NO_SUCH = "No such number exists: check the country code and the number of digits."
+NO_SUCH = gettext_lazy("No such number exists: check the country code and the number of digits.")
 
 
 def to_e164(text: str, country: str = "") -> str:
@@ -82,23 +84,25 @@ def _ends(start: str) -> tuple[int, ...]:
 
 def _by_library(text: str, country: str) -> str:
     if not text:
-        raise ValueError("There is no phone number.")
+        raise ValueError(_("There is no phone number."))
     if len(text) > MAX_LENGTH:
-        raise ValueError("This is too long for a phone number.")
+        raise ValueError(_("This is too long for a phone number."))
     if _SHORTENED.fullmatch(text):
-        raise ValueError("A spreadsheet shortened this number. Format the column as text and export it again.")
+        raise ValueError(_("A spreadsheet shortened this number. Format the column as text and export it again."))
     if _AS_DECIMAL.fullmatch(text):
         text = text[:-2]
     if country and country not in phonenumbers.SUPPORTED_REGIONS:
-        raise ValueError(f"{country!r} is not a country code. Use two letters such as ES.")
+        raise ValueError(
+            _("%(country)s is not a country code. Use two letters such as ES.") % {"country": f"{country!r}"}
+        )
     if text.startswith("00"):
         text = "+" + text[2:]
     try:
         number = phonenumbers.parse(text, country or None)
     except phonenumbers.NumberParseException as error:
         if error.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE and not text.startswith("+"):
-            raise ValueError("The country is missing. Write the number as +34..., or choose a country.") from None
-        raise ValueError("This is not a phone number.") from None
+            raise ValueError(_("The country is missing. Write the number as +34..., or choose a country.")) from None
+        raise ValueError(_("This is not a phone number.")) from None
     if not phonenumbers.is_valid_number(number):
         raise ValueError(NO_SUCH)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
+from phonebank.language import stored
 from phonebank.whatsappapi.models import Attempt, Kind, Message, Probe, ProbePair, State, WaSenderSession
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.gateways import can_receive_webhooks
@@ -46,13 +48,17 @@ SHOWN = 10
 _TEXT = "Phonebank self-check {token}: this number works. There is nothing to do."
 _TOKEN = re.compile(r"Phonebank self-check ([0-9a-f]{12}): ")
 # What became of it that the sender (or the receiver) has to answer for, and how the health says so.
+_UNCONFIRMED = stored("Its last self-check was not confirmed within %(minutes)s minutes.")
+_SWITCHED_ON = stored("Switched the self-check with “%(session)s” on.")
+_ENDED = stored("Ended the self-check.")
+_NO_TURN = stored("It never got its turn.")
 _SENDERS = {
-    Outcome.REFUSED: "Its last self-check could not be sent.",
-    Outcome.UNCONFIRMED: f"Its last self-check was not confirmed within {WAIT.seconds // 60} minutes.",
-    Outcome.SLOW: "Its last self-check took far longer than usual.",
+    Outcome.REFUSED: stored("Its last self-check could not be sent."),
+    Outcome.UNCONFIRMED: _UNCONFIRMED % {"minutes": WAIT.seconds // 60},
+    Outcome.SLOW: stored("Its last self-check took far longer than usual."),
 }
 _RECEIVERS = {
-    Outcome.UNHEARD: "Its last self-check was delivered, but WaSender did not tell us: replies may be lost.",
+    Outcome.UNHEARD: stored("Its last self-check was delivered, but WaSender did not tell us: replies may be lost."),
 }
 
 
@@ -65,12 +71,12 @@ def switch(*, actor: User, wa_session: WaSenderSession, partner: WaSenderSession
         mine = WaSenderSession.objects.alive().filter(user=actor)
         row = mine.select_for_update(no_key=True).filter(pk=wa_session.pk).first()
         if row is None:
-            raise ServiceError("This session does not exist.", code="not_found")
+            raise ServiceError(_("This session does not exist."), code="not_found")
         other = mine.filter(pk=partner.pk).first() if partner is not None else None
         if partner is not None and other is None:
-            raise ServiceError("The other session does not exist.", code="not_found")
+            raise ServiceError(_("The other session does not exist."), code="not_found")
         if other is not None and not (row.linked_number and other.linked_number not in ("", row.linked_number)):
-            raise ServiceError("A self-check needs two linked sessions with numbers of their own.", code="not_own")
+            raise ServiceError(_("A self-check needs two linked sessions with numbers of their own."), code="not_own")
         pairs = ProbePair.objects.filter(Q(session=row) | Q(partner=row))
         before = pairs.exists()
         pairs.delete()
@@ -80,7 +86,7 @@ def switch(*, actor: User, wa_session: WaSenderSession, partner: WaSenderSession
             )
         if before or other is not None:
             record(actor=actor, verb="session.self_check", target=row, partner=str(other.public_id) if other else None)
-            what = f"Switched the self-check with “{other.session_name}” on." if other else "Ended the self-check."
+            what = _SWITCHED_ON % {"session": other.session_name} if other else _ENDED
             note_action(row, what, actor)
 
 
@@ -129,7 +135,7 @@ def look_after() -> int:
 def send_due(limit: int = 50) -> int:
     """Sends the next message of each pair that is due. Whoever cannot send now, or nearly must not, is left out."""
     sent = 0
-    for _ in range(limit):
+    for __ in range(limit):
         with transaction.atomic():
             free = ProbePair.objects.select_for_update(no_key=True, of=("self",), skip_locked=True)
             due = free.filter(next_at__lte=timezone.now()).order_by("next_at")
@@ -194,7 +200,7 @@ def _judge(probe: Probe, attempt: Attempt | None, now: datetime) -> bool:
     if message.state == State.FAILED:
         return _end(probe, Outcome.REFUSED, message.reason)
     if attempt is None or message.state == State.QUEUED:
-        return now - probe.at > 2 * WAIT and _end(probe, Outcome.HELD, "It never got its turn.")
+        return now - probe.at > 2 * WAIT and _end(probe, Outcome.HELD, _NO_TURN)
     confirmed = attempt.sent_at or attempt.delivered_at or attempt.read_at
     delivered = attempt.delivered_at or attempt.read_at
     probe.sent_after, probe.delivered_after = _after(attempt, confirmed), _after(attempt, delivered)
@@ -269,5 +275,5 @@ def findings(rows: Sequence[WaSenderSession], now: datetime) -> dict[int, tuple[
 def prune() -> int:
     """Forgets old self-checks, with their messages."""
     old = list(Probe.objects.filter(at__lt=timezone.now() - KEPT).values_list("pk", "message")[:2000])
-    Message.objects.filter(pk__in=[message for _, message in old if message], kind=Kind.PROBE).delete()
-    return Probe.objects.filter(pk__in=[pk for pk, _ in old]).delete()[0]
+    Message.objects.filter(pk__in=[message for __, message in old if message], kind=Kind.PROBE).delete()
+    return Probe.objects.filter(pk__in=[pk for pk, __ in old]).delete()[0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from django.db.models import Sum
+from django.db.models import BigIntegerField, Case, F, Sum, Value, When
 from django.utils import timezone
 
 from phonebank.whatsappapi.models import Attempt, Campaign, CampaignCount, WaSenderSession
@@ -14,6 +16,7 @@ from phonebank.whatsappapi.services.binding import binding
 from phonebank.whatsappapi.services.forecast import Forecast, forecast
 
 OPEN = ("queued", "sending", "unknown")
+NOBODY, OTHERS = 0, -1  # no session, and sessions that were not asked for; keys of no session
 LATELY = 20  # seconds that the rate is taken over
 
 
@@ -31,11 +34,15 @@ class Lane:
 
 @dataclass
 class Progress:
-    """`counts` by merged word, over all; what costs more is looked up when it is asked for."""
+    """`counts` by merged word, over all; what costs more is looked up when it is asked for.
+
+    `parts` are the counts of those sessions that glance() was asked for, by key, and NOBODY's.
+    """
 
     campaign: Campaign
     counts: dict[str, int]
     sessions: list[Lane] = field(default_factory=list)
+    parts: dict[int, dict[str, int]] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -76,10 +83,22 @@ class Progress:
         return binding(self.campaign, self.counts, self.forecast, timezone.now())
 
 
-def glance(campaign: Campaign) -> Progress:
-    """The campaign as a whole, in one query."""
-    rows = CampaignCount.objects.filter(campaign=campaign).values_list("state").annotate(Sum("n"))
-    return Progress(campaign, {word: n for word, n in rows if n})
+def glance(campaign: Campaign, sessions: Collection[int] = ()) -> Progress:
+    """The campaign as a whole and the parts of some sessions, in one query: of one moment, so that they add up."""
+    part = Case(
+        When(session=None, then=Value(NOBODY)),
+        When(session__in=sessions, then=F("session_id")),
+        default=Value(OTHERS),
+        output_field=BigIntegerField(),
+    )
+    rows = CampaignCount.objects.filter(campaign=campaign, n__gt=0).values_list(part, "state").annotate(Sum("n"))
+    parts: dict[int, dict[str, int]] = {}
+    counts: Counter[str] = Counter()
+    for key, word, n in rows:
+        parts.setdefault(key, {})[word] = n
+        counts[word] += n
+    parts.pop(OTHERS, None)
+    return Progress(campaign, dict(counts), parts=parts)
 
 
 def progress(campaign: Campaign) -> Progress:

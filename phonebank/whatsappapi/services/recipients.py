@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import F, Q, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext
 
+from phonebank.language import said
 from phonebank.whatsappapi.dispatch.render import render
 from phonebank.whatsappapi.models import Attempt, Campaign, Contact, Message, State
 from phonebank.whatsappapi.models.messages import has_word
 
-CHUNK = 2000
+CHUNK = 500  # of a file; each row has its session and attempts, and every thread keeps what it once took
 # Decrypting what no list shows, row by row, cost more than all the rest.
 SECRETS = [f"session__{name}" for name in ("api_key", "webhook_secret", "webhook_token", "adopted_webhook")]
 FEW = 1000  # people of a name who are looked up one by one
@@ -31,16 +34,26 @@ SHOWS = {
     "read": ("read",), "accepted": ("accepted", "sent", "delivered", "read"),
 }  # fmt: skip
 HEADER = [
-    "phone", "name", "state", "reason", "session", "why this session", "attempts", "asked at", "sent at",
-    "delivered at", "read at", "message id",
-]  # fmt: skip
+    "phone",
+    "name",
+    "state",
+    "reason",
+    "session",
+    "why this session",
+    "attempts",
+    "asked at",
+    "sent at",
+    "delivered at",
+    "read at",
+    "message id",
+]
 OUTCOMES = {
-    "accepted": ("The gateway took it", "blue"),
-    "rejected": ("The gateway refused it", "red"),
-    "deferred": ("Not sent; put off", ""),
-    "not_sent": ("Proven not sent", ""),
-    "unknown": ("No clear answer", "yellow"),
-    "": ("Under way", "blue"),
+    "accepted": (gettext_lazy("The gateway took it"), "blue"),
+    "rejected": (gettext_lazy("The gateway refused it"), "red"),
+    "deferred": (gettext_lazy("Not sent; put off"), ""),
+    "not_sent": (gettext_lazy("Proven not sent"), ""),
+    "unknown": (gettext_lazy("No clear answer"), "yellow"),
+    "": (gettext_lazy("Under way"), "blue"),
 }
 
 
@@ -125,8 +138,10 @@ class Step:
 
 def timeline(message: Message) -> list[Step]:
     """All that is known of it, in order of time: when it got in line, every attempt, every status."""
-    steps = [Step(message.created_at, "Got in line" if message.state != "skipped" else "Left out", message.reason
-                  if message.state == "skipped" else "")]  # fmt: skip
+    if message.state == "skipped":
+        steps = [Step(message.created_at, pgettext("one message", "Left out"), said(message.reason))]
+    else:
+        steps = [Step(message.created_at, _("Got in line"))]
     for one in message.attempts.select_related("session").order_by("started_at"):
         steps += _steps_of(one, one.why or message.why)
     return sorted(steps, key=lambda step: step.at)
@@ -134,15 +149,18 @@ def timeline(message: Message) -> list[Step]:
 
 def _steps_of(one: Attempt, why: str) -> Iterator[Step]:
     name = one.session.session_name
-    yield Step(one.started_at, "Asked the gateway", why, name)
+    yield Step(one.started_at, _("Asked the gateway"), said(why), name)
     title, light = OUTCOMES[one.outcome]
     ends = one.resolved_at or one.finished_at
     if one.finished_at:
         status = f"HTTP {one.http_status}. " if one.http_status and one.outcome != "accepted" else ""
-        known = f"Message {one.msg_id}. " if one.msg_id else ""
+        known = _("Message %(msg_id)s. ") % {"msg_id": one.msg_id} if one.msg_id else ""
         yield Step(ends or one.finished_at, title, f"{status}{known}{one.detail}".strip(), name, light)
-    for at, word, colour in ((one.sent_at, "Sent", "blue"), (one.delivered_at, "Delivered", "green"),
-                             (one.read_at, "Read", "green")):  # fmt: skip
+    for at, word, colour in (
+        (one.sent_at, pgettext("one message", "Sent"), "blue"),
+        (one.delivered_at, pgettext("one message", "Delivered"), "green"),
+        (one.read_at, pgettext("one message", "Read"), "green"),
+    ):
         if at:
             yield Step(at, word, session=name, light=colour)
 

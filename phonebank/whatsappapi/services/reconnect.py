@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.gateways.errors import GatewayError, Throttled
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch import budget
 from phonebank.whatsappapi.models import GatewayAccount, Reconnection, SessionEvent, WaSenderSession
 from phonebank.whatsappapi.services.errors import ServiceError
@@ -67,11 +69,15 @@ WHERE s.id = r.session_id AND r.next_at IS NOT NULL AND (NOT r.is_on OR r.ended_
 
 
 # --- what people want -------------------------------------------------------------------------------------------------
+FAILED = stored("It could not be reconnected.")
+RECONNECTING = stored("Reconnecting.")
+NEEDS_SCAN = stored("It cannot come back without a scan.")
+NOTHING = stored("WaSender says that it is connected; there was nothing to do.")
 
 
 def ended(wa_session: WaSenderSession) -> datetime | None:
     """Notes that a person ends the link, before the gateway is told. Returns what was noted before (`undo_ended`)."""
-    row, _ = Reconnection.objects.get_or_create(session=wa_session)
+    row, __ = Reconnection.objects.get_or_create(session=wa_session)
     Reconnection.objects.filter(pk=wa_session.pk).update(ended_by_person_at=timezone.now(), next_at=None)
     return row.ended_by_person_at
 
@@ -96,8 +102,8 @@ def switch(*, actor: User, wa_session: WaSenderSession, is_on: bool) -> None:
     with transaction.atomic():
         row = WaSenderSession.objects.visible_to(actor).filter(pk=wa_session.pk).first()
         if row is None:
-            raise ServiceError("This session does not exist.", code="not_found")
-        kept, _ = Reconnection.objects.get_or_create(session=row)
+            raise ServiceError(_("This session does not exist."), code="not_found")
+        kept, __ = Reconnection.objects.get_or_create(session=row)
         if kept.is_on == is_on:
             return
         Reconnection.objects.filter(pk=row.pk).update(is_on=is_on, next_at=None)
@@ -159,7 +165,7 @@ def _settle(account: GatewayAccount, listed: dict[int, str], asked_at: datetime)
         if status is None:  # gone from there: the poll says so
             continue
         if status == Status.CONNECTED and one.status == Status.DISCONNECTED:
-            _note(one, "WaSender says that it is connected; there was nothing to do.")
+            _note(one, NOTHING)
             Reconnection.objects.filter(pk=row.pk).update(tries=F("tries") + 1, last_at=asked_at, next_at=None)
         if status != one.status:
             apply_status(wa_session_id=one.pk, status=status, source="poll", asked_at=asked_at)
@@ -206,7 +212,7 @@ def _try(row: WaSenderSession) -> bool:
             client_call(row.account, lambda gateway: gateway.disconnect(token, number))
             return True
     except GatewayError as error:
-        _note(row, f"It could not be reconnected. {error.user_message}")
+        _note(row, f"{FAILED} {error.user_message}")
         if isinstance(error, Throttled):
             budget.close(budget.account_key(row.account_id), error.retry_after or THROTTLED)
         return True
@@ -214,7 +220,7 @@ def _try(row: WaSenderSession) -> bool:
     row.status = Status.CONNECTING if result.status == Status.CONNECTED else result.status
     with transaction.atomic():
         apply_status(wa_session_id=row.pk, status=row.status, source="gateway", asked_at=asked_at)
-        _note(row, "Reconnecting." if row.status == Status.CONNECTING else "It cannot come back without a scan.")
+        _note(row, RECONNECTING if row.status == Status.CONNECTING else NEEDS_SCAN)
     return True
 
 

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.db.models import Case, Exists, F, Min, OuterRef, Prefetch, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce, Least
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
@@ -40,10 +42,17 @@ from phonebank.whatsappapi.services.single import Word, in_words, send_single
 
 # What came with a message, in a person's word; it is never fetched.
 CARRIED = {
-    "photo": "Photo", "video": "Video", "audio": "Voice note", "document": "Document", "sticker": "Sticker",
-    "contact": "Contact card", "location": "Location", "poll": "Poll", "reaction": "Reaction",
-    "image": "Picture",
-}  # fmt: skip
+    "photo": gettext_lazy("Photo"),
+    "video": gettext_lazy("Video"),
+    "audio": gettext_lazy("Voice note"),
+    "document": gettext_lazy("Document"),
+    "sticker": gettext_lazy("Sticker"),
+    "contact": gettext_lazy("Contact card"),
+    "location": gettext_lazy("Location"),
+    "poll": gettext_lazy("Poll"),
+    "reaction": gettext_lazy("Reaction"),
+    "image": gettext_lazy("Picture"),
+}
 SHOWN = 50  # entries of a thread at once
 
 
@@ -239,10 +248,10 @@ def answer(*, actor: User, conversation: Conversation, body: str, media: Media |
     """
     found = _owned(actor, conversation)
     if not found.phone:
-        text = "WhatsApp hides this person's number, so they cannot be answered from here. Answer on the phone."
+        text = _("WhatsApp hides this person's number, so they cannot be answered from here. Answer on the phone.")
         raise ServiceError(text, code="no_number")
     if suppression_of(found, actor) is not None:
-        raise ServiceError("This person asked not to be written to. Nothing was sent.", code="opted_out")
+        raise ServiceError(_("This person asked not to be written to. Nothing was sent."), code="opted_out")
     with transaction.atomic():
         message = send_single(
             actor=actor, kind=Kind.REPLY, body=body, phone=found.phone, wa_session=found.session, media=media
@@ -271,13 +280,15 @@ def find_number(*, actor: User, conversation: Conversation) -> Conversation:
     try:
         phone = client_call(found.session.account, lambda gateway: gateway.pn_from_lid(key, lid))
     except GatewayError as error:
-        raise explain(error, "The number is still unknown.") from None
+        raise explain(error, _("The number is still unknown.")) from None
     if not phone:
-        raise ServiceError("WhatsApp still hides this person's number. They can be answered on the phone.", code="lid")
+        raise ServiceError(
+            _("WhatsApp still hides this person's number. They can be answered on the phone."), code="lid"
+        )
     with transaction.atomic(), connection.cursor() as cursor:
         # Webhooks lock in the same order: the conversation by its LID is the first.
         if not Conversation.objects.select_for_update(no_key=True).filter(pk=found.pk, phone="").exists():
-            raise ServiceError("Somebody was faster. Open the conversation again.", code="changed")
+            raise ServiceError(_("Somebody was faster. Open the conversation again."), code="changed")
         join_person(cursor, found.pk, phone)
         heir = Conversation.objects.get(session=found.session_id, person=phone)
         record(actor=actor, verb="conversation.number_found", target=found.session)
@@ -292,5 +303,5 @@ def conversation_of(user: User, public_id: uuid.UUID) -> Conversation | None:
 def _owned(actor: User, conversation: Conversation) -> Conversation:
     found = conversation_of(actor, conversation.public_id)
     if found is None:
-        raise ServiceError("This conversation does not exist.", code="not_found")
+        raise ServiceError(_("This conversation does not exist."), code="not_found")
     return found

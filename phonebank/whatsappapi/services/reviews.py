@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
+from phonebank.language import stored
 from phonebank.whatsappapi.models import InboundMessage, Suppression
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.optout import opt_out, stop_language
+
+READ_BY = stored("what they wrote, read by %(name)s")
 
 Reason = Suppression.Reason
 
@@ -28,7 +32,7 @@ def confirm(*, actor: User, suppression: Suppression) -> None:
         user=suppression.user,
         phone=suppression.phone,
         lid=suppression.lid,
-        source=f"what they wrote, read by {actor.name or actor.email}",
+        source=READ_BY % {"name": actor.name or actor.email},
         session=last.session if last else None,
         actor=actor,
         language=stop_language(suppression.words) or "",
@@ -49,4 +53,4 @@ def release(*, actor: User, suppression: Suppression) -> None:
 
 def _still_open(suppression: Suppression) -> None:
     if suppression.lifted_at is not None or suppression.reason != Reason.REVIEW:
-        raise ServiceError("Somebody has decided about this person meanwhile; nothing was changed.", code="decided")
+        raise ServiceError(_("Somebody has decided about this person meanwhile; nothing was changed."), code="decided")

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank import jobs
 from phonebank.accounts.models import User
@@ -65,7 +66,7 @@ def start_due() -> int:
         try:
             with transaction.atomic():
                 if campaign.scheduled_at and campaign.scheduled_at < now - LATE:
-                    reason = "Its start was missed: nobody was here. Resume it to start now, or cancel it."
+                    reason = _("Its start was missed: nobody was here. Resume it to start now, or cancel it.")
                     move(campaign, [State.SCHEDULED], State.PAUSED, pause_reason=reason)
                 else:
                     move(campaign, [State.SCHEDULED], State.DEALING)
@@ -88,7 +89,7 @@ def add_session(*, actor: User, campaign: Campaign, wa_session: WaSenderSession)
         _lock(campaign)
         last = campaign.lanes.aggregate(last=Max("position"))["last"]
         was_simulated = not campaign.lanes.filter(session__account__is_sandbox=False).exists()
-        lane, _ = CampaignSession.objects.update_or_create(
+        lane, __ = CampaignSession.objects.update_or_create(
             campaign=campaign,
             session=wa_session,
             defaults={"is_active": True},
@@ -125,11 +126,11 @@ def remove_session(*, actor: User, campaign: Campaign, wa_session: WaSenderSessi
         _lock(campaign)
         if not campaign.lanes.filter(is_active=True).exclude(session=wa_session).exists():
             raise ServiceError(
-                "It is the only session of this campaign. Add another one first, or pause the campaign.",
+                _("It is the only session of this campaign. Add another one first, or pause the campaign."),
                 code="last_session",
             )
         if not campaign.lanes.filter(session=wa_session, is_active=True).update(is_active=False):
-            raise ServiceError("This session is not in the campaign.", code="not_found")
+            raise ServiceError(_("This session is not in the campaign."), code="not_found")
         record(actor=actor, verb="campaign.remove_session", target=campaign, session=str(wa_session.public_id))
 
 
@@ -148,15 +149,15 @@ def set_pace(*, actor: User, campaign: Campaign, pace: int | None) -> Campaign:
 def retry_failed(*, actor: User, campaign: Campaign) -> Campaign:
     """A draft of the same message for those whom a finished campaign could not reach; never for whom it skipped."""
     if campaign.state not in (State.COMPLETED, State.CANCELLED, State.EXPIRED):
-        raise ServiceError("It is not over yet. Retry when it has finished.", code="wrong_state")
+        raise ServiceError(_("It is not over yet. Retry when it has finished."), code="wrong_state")
     if not campaign.messages.filter(state="failed").exists():
-        raise ServiceError("Nobody is left to retry: none of its messages failed.", code="empty")
-    return _copy(actor, campaign, f"{campaign.name} (retry)", parent=campaign)
+        raise ServiceError(_("Nobody is left to retry: none of its messages failed."), code="empty")
+    return _copy(actor, campaign, _("%(name)s (retry)") % {"name": campaign.name}, parent=campaign)
 
 
 def clone(*, actor: User, campaign: Campaign) -> Campaign:
     """A draft with the same audience, message, sessions and rules."""
-    return _copy(actor, campaign, f"{campaign.name} (copy)", parent=campaign.parent)
+    return _copy(actor, campaign, _("%(name)s (copy)") % {"name": campaign.name}, parent=campaign.parent)
 
 
 def _copy(actor: User, campaign: Campaign, name: str, parent: Campaign | None) -> Campaign:
@@ -179,7 +180,7 @@ def _copy(actor: User, campaign: Campaign, name: str, parent: Campaign | None) -
 
 def _own(actor: User, campaign: Campaign) -> None:
     if not Campaign.objects.visible_to(actor).filter(pk=campaign.pk).exists():
-        raise ServiceError("There is no such campaign.", code="not_found")
+        raise ServiceError(_("There is no such campaign."), code="not_found")
 
 
 def _lock(campaign: Campaign) -> Campaign:
@@ -188,6 +189,8 @@ def _lock(campaign: Campaign) -> Campaign:
     campaign.refresh_from_db()
     if not found:
         raise ServiceError(
-            f"This campaign is {campaign.get_state_display()} by now; nothing was changed.", code="wrong_state"
+            _("This campaign is %(campaign)s by now; nothing was changed.")
+            % {"campaign": campaign.get_state_display()},
+            code="wrong_state",
         )
     return campaign

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.models import Campaign, SessionGroup, WaSenderSession
@@ -32,17 +34,17 @@ class Senders:
 def unfit(one: WaSenderSession) -> tuple[str, str]:
     """Why a session cannot be chosen by whoever may send over it, as code and words; two empty texts when it can."""
     if one.deleted_at is not None:
-        return "not_found", "was deleted"
+        return "not_found", _("was deleted")
     if one.wasender_id is None:
-        return "not_created", "is still being created at the gateway"
+        return "not_created", _("is still being created at the gateway")
     if one.is_surplus:
-        return "surplus", "is more than the plan allows, so it does not send"
+        return "surplus", _("is more than the plan allows, so it does not send")
     if one.status in UNLINKED:
-        return "not_linked", "is not linked to a phone. Scan its code first"
+        return "not_linked", _("is not linked to a phone. Scan its code first")
     if not one.is_active:
-        return "switched_off", "is switched off"
+        return "switched_off", _("is switched off")
     if one.rejected_key_version == one.key_version:
-        return "key_refused", "was refused by the gateway. Give it a new key first, in its settings"
+        return "key_refused", _("was refused by the gateway. Give it a new key first, in its settings")
     return "", ""
 
 
@@ -55,12 +57,12 @@ def choose(*, actor: User, sessions: Iterable[uuid.UUID | str], groups: Iterable
     known = {one.public_id: one for one in usable.filter(public_id__in=ids)}
     found = [known[one] for one in ids if one in known]
     if len(found) != len(ids):
-        raise ServiceError("There is no such session. Nothing was changed.", code="not_found")
+        raise ServiceError(_("There is no such session. Nothing was changed."), code="not_found")
     check_sendable(actor, found)
     check_fit(found)
     chosen_groups = list(SessionGroup.objects.visible_to(actor).filter(public_id__in=group_ids))
     if len(chosen_groups) != len(group_ids):
-        raise ServiceError("There is no such group. Nothing was changed.", code="not_found")
+        raise ServiceError(_("There is no such group. Nothing was changed."), code="not_found")
     left_out = []
     for one in rows.filter(groups__in=chosen_groups).distinct() if chosen_groups else ():
         if words := unfit(one)[1]:
@@ -68,7 +70,9 @@ def choose(*, actor: User, sessions: Iterable[uuid.UUID | str], groups: Iterable
         elif one not in found:
             found.append(one)
     if len(found) > MOST:
-        raise ServiceError(f"A campaign runs over at most {MOST} sessions. Nothing was changed.", code="sessions")
+        raise ServiceError(
+            _("A campaign runs over at most %(most)s sessions. Nothing was changed.") % {"most": MOST}, code="sessions"
+        )
     return Senders(found, chosen_groups, left_out)
 
 
@@ -76,7 +80,7 @@ def find(*, actor: User, session: uuid.UUID | str) -> WaSenderSession:
     """One of the sessions that the actor may send over, fit or not."""
     found = WaSenderSession.objects.usable_by(actor).filter(public_id__in=_ids([session])).first()
     if found is None:
-        raise ServiceError("There is no such session. Nothing was changed.", code="not_found")
+        raise ServiceError(_("There is no such session. Nothing was changed."), code="not_found")
     check_sendable(actor, [found])
     return found
 
@@ -96,7 +100,10 @@ def check_fit(sessions: Iterable[WaSenderSession]) -> None:
     for one in sessions:
         code, words = unfit(one)
         if code:
-            raise ServiceError(f"{one.session_name} {words}. Choose another session.", code=code)
+            raise ServiceError(
+                _("%(session)s %(words)s. Choose another session.") % {"session": one.session_name, "words": words},
+                code=code,
+            )
 
 
 @contextmanager
@@ -119,4 +126,4 @@ def _ids(ids: Iterable[uuid.UUID | str]) -> list[uuid.UUID]:
     try:
         return list(dict.fromkeys(one if isinstance(one, uuid.UUID) else uuid.UUID(one) for one in ids))
     except ValueError:
-        raise ServiceError("There is no such session or group. Nothing was changed.", code="not_found") from None
+        raise ServiceError(_("There is no such session or group. Nothing was changed."), code="not_found") from None

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.origin import How, current
 from phonebank.gateways.base import SessionLogEntry
 from phonebank.gateways.errors import GatewayError
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch.claim import REST, STRIKES
 from phonebank.whatsappapi.models import SessionEvent, WaSenderSession, WebhookEvent
 from phonebank.whatsappapi.services.capabilities import reach
@@ -45,7 +47,7 @@ UPDATE whatsappapi_alert a SET closed_at = now() FROM whatsappapi_wasendersessio
 WHERE a.session_id = s.id AND a.closed_at IS NULL AND a.key = 'slowed:' || s.id
   AND s.strikes = 0 AND (s.paused_until IS NULL OR s.paused_until <= now())
 """
-RESTED = "WaSender said too often that this number sends too fast."
+RESTED = stored("WaSender said too often that this number sends too fast.")
 
 
 def source_now() -> str:
@@ -130,7 +132,7 @@ def _bands(points: list[tuple[datetime, str]], begin: datetime, now: datetime) -
     for at, kind in points:
         if not merged or merged[-1][1] != kind:
             merged.append((at, kind))
-    ends = [at for at, _ in merged[1:]] + [now]
+    ends = [at for at, __ in merged[1:]] + [now]
     return [
         Band(kind, 100 * (at - begin).total_seconds() / whole, 100 * (end - at).total_seconds() / whole)
         for (at, kind), end in zip(merged, ends, strict=True)
@@ -156,10 +158,10 @@ def gateway_log(*, actor: User, wa_session: WaSenderSession, page: int = 1) -> t
     """What WaSender itself recorded of the session, newest first (contract 2.3)."""
     row = reach(actor, wa_session, "key")
     if row.wasender_id is None:
-        raise ServiceError("This session does not exist at the gateway.", code="not_found")
+        raise ServiceError(_("This session does not exist at the gateway."), code="not_found")
     token, number = row.account.token, row.wasender_id
     try:
         log = client_call(row.account, lambda gateway: gateway.session_logs(token, number, page=page, per_page=50))
     except GatewayError as error:
-        raise explain(error, "What Phonebank itself recorded is shown above.") from error
+        raise explain(error, _("What Phonebank itself recorded is shown above.")) from error
     return log.entries

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Min, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.gateways.base import SessionInfo
 from phonebank.gateways.errors import GatewayError, NotFound, Throttled
 from phonebank.gateways.wasender import WEBHOOK_EVENTS, WaSender
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch import budget
 from phonebank.whatsappapi.models import GatewayAccount, WaSenderSession
 from phonebank.whatsappapi.services.errors import ServiceError
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 Status = WaSenderSession.Status
 
 # `updated_at` is when a session was last looked at. While somebody is likely to be scanning, look often.
+SAYS = stored("The gateway says “%(status)s”.")
 LINKING = (Status.CONNECTING, Status.NEED_SCAN, Status.NEED_PASSKEY)
 LINKING_FOR = timedelta(minutes=5)
 POLL_LINKING, POLL_LIVE, POLL_REST = timedelta(seconds=10), timedelta(seconds=60), timedelta(minutes=5)
@@ -92,7 +95,7 @@ def refresh_status(*, wa_session: WaSenderSession, source: str = "poll") -> WaSe
         row.refresh_from_db()
         return row
     except GatewayError as error:
-        raise explain(error, "What is shown may be out of date.") from error
+        raise explain(error, _("What is shown may be out of date.")) from error
     with transaction.atomic():
         locked = WaSenderSession.objects.select_for_update(no_key=True, of=("self",)).get(pk=row.pk)
         if locked.deleted_at is not None:
@@ -252,5 +255,5 @@ def _store_linked_number(row: WaSenderSession, api_key: str) -> None:
 
 def _reason(info: SessionInfo) -> str:
     if info.status == Status.UNKNOWN and info.raw_status:
-        return f"The gateway says “{info.raw_status}”."
+        return SAYS % {"status": info.raw_status}
     return ""

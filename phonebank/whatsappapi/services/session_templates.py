@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank import jobs
 from phonebank.accounts.models import User
@@ -63,11 +64,13 @@ def create(
     groups: Iterable[SessionGroup] = (),
 ) -> SessionTemplate:
     """A new template; names are unique per user, whatever their case."""
-    check_limit(actor, daily_limit, "Nothing was saved.")
+    check_limit(actor, daily_limit, _("Nothing was saved."))
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         if SessionTemplate.objects.visible_to(owner).count() >= MOST:
-            raise ServiceError(f"You have {MOST} templates, which is the most. Delete one first.", code="too_many")
+            raise ServiceError(
+                _("You have %(most)s templates, which is the most. Delete one first.") % {"most": MOST}, code="too_many"
+            )
         made = SessionTemplate.objects.create(
             user=owner,
             name=_free(owner, name),
@@ -94,7 +97,7 @@ def update(
     if unknown := settings.keys() - set(SETTINGS):
         raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
     if settings.get("daily_limit") != template.daily_limit:  # one from before the plan was lowered may stay
-        check_limit(actor, settings.get("daily_limit"), "Nothing was saved.")
+        check_limit(actor, settings.get("daily_limit"), _("Nothing was saved."))
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         found = _owned(owner, template)
@@ -132,9 +135,11 @@ def create_sessions(
     found = _there(actor, template)
     wanted = list(dict.fromkeys(one.strip() for one in numbers if one.strip()))
     if not wanted:
-        raise ServiceError("Write at least one phone number. Nothing was created.", code="phone_number")
+        raise ServiceError(_("Write at least one phone number. Nothing was created."), code="phone_number")
     if len(wanted) > AT_ONCE:
-        raise ServiceError(f"At most {AT_ONCE} numbers at once. Nothing was created.", code="too_many")
+        raise ServiceError(
+            _("At most %(at_once)s numbers at once. Nothing was created.") % {"at_once": AT_ONCE}, code="too_many"
+        )
     return [_create_one(actor, found, account, number) for number in wanted]
 
 
@@ -159,7 +164,7 @@ def _create_one(actor: User, template: SessionTemplate, account: GatewayAccount,
 
 def next_name(template: SessionTemplate) -> str:
     """The first name of its pattern that no session has; empty (creation makes one up) where it has no pattern."""
-    if not template.naming:
+    if "{n}" not in template.naming:  # nothing to count with: else it would go on for ever
         return ""
     mine = WaSenderSession.objects.visible_to(template.user).values_list("session_name", flat=True)
     taken = {one.casefold() for one in mine}
@@ -201,7 +206,7 @@ def follow(*, actor: User, template: SessionTemplate, wa_sessions: Iterable[WaSe
     mine = found.uses.filter(session__in=WaSenderSession.objects.visible_to(actor), session_id__in=ids)
     with transaction.atomic():
         if not ids or mine.count() != len(ids):
-            raise ServiceError("Choose sessions made with this template. Nothing was changed.", code="not_found")
+            raise ServiceError(_("Choose sessions made with this template. Nothing was changed."), code="not_found")
         mine.update(wanted_at=timezone.now(), note="")
         record(actor=actor, verb="session_template.followed", target=found, sessions=len(ids))
         if len(ids) > INLINE:
@@ -243,14 +248,14 @@ def _follow(use: TemplatedSession) -> None:
 def _there(actor: User, template: SessionTemplate) -> SessionTemplate:
     found = SessionTemplate.objects.visible_to(actor).select_related("user").filter(pk=template.pk).first()
     if found is None:
-        raise ServiceError("This template does not exist.", code="not_found")
+        raise ServiceError(_("This template does not exist."), code="not_found")
     return found
 
 
 def _owned(actor: User, template: SessionTemplate) -> SessionTemplate:
     found = SessionTemplate.objects.visible_to(actor).select_for_update(no_key=True).filter(pk=template.pk).first()
     if found is None:
-        raise ServiceError("This template does not exist.", code="not_found")
+        raise ServiceError(_("This template does not exist."), code="not_found")
     return found
 
 
@@ -263,7 +268,7 @@ def _mine(owner: User, groups: Iterable[SessionGroup]) -> list[SessionGroup]:
     wanted = {one.pk for one in groups}
     found = list(SessionGroup.objects.visible_to(owner).filter(pk__in=wanted))
     if len(found) != len(wanted):
-        raise ServiceError("One of these groups does not exist. Nothing was saved.", code="not_found")
+        raise ServiceError(_("One of these groups does not exist. Nothing was saved."), code="not_found")
     return found
 
 
@@ -272,15 +277,18 @@ def _naming(pattern: str) -> str:
     if not pattern:
         return ""
     if len(pattern) > 50 or not pattern.isprintable() or pattern.count("{n}") != 1:
-        raise ServiceError("Write {n} once where the number goes, in at most 50 visible characters.", code="naming")
+        raise ServiceError(_("Write {n} once where the number goes, in at most 50 visible characters."), code="naming")
     return pattern
 
 
 def _free(owner: User, name: str, own: int | None = None) -> str:
     name = " ".join(name.split())
     if not name or len(name) > 60 or not name.isprintable():
-        raise ServiceError("A template needs a name of at most 60 visible characters.", code="name")
+        raise ServiceError(_("A template needs a name of at most 60 visible characters."), code="name")
     others = SessionTemplate.objects.visible_to(owner).exclude(pk=own).values_list("name", flat=True)
     if any(name.casefold() == one.casefold() or name.lower() == one.lower() for one in others):
-        raise ServiceError(f"You already have a session template named “{name}”. Choose another.", code="name_taken")
+        raise ServiceError(
+            _("You already have a session template named “%(name)s”. Choose another.") % {"name": name},
+            code="name_taken",
+        )
     return name

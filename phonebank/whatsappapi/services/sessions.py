@@ -7,11 +7,13 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
 from phonebank.gateways.base import ConnectResult, Passkey
 from phonebank.gateways.errors import GatewayError, NotConnected, NotFound, OutcomeUnknown, Refused, UnexpectedAnswer
+from phonebank.language import stored
 from phonebank.whatsappapi.models import WaSenderSession
 from phonebank.whatsappapi.services import reconnect
 from phonebank.whatsappapi.services.capabilities import check, reach
@@ -63,6 +65,10 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+DISCONNECTED = stored("Disconnected by you.")
+RESTARTED = stored("Restarted.")
+KEY_CHANGED = stored("The session key was changed.")
+CHANGED = stored("Changed: %(names)s.")
 SETTINGS = ("name", "daily_limit", "account_protection", "log_messages")
 
 
@@ -76,7 +82,7 @@ def connect(*, actor: User, wa_session: WaSenderSession) -> ConnectResult:
         return await gateway.connect(token, number)
 
     reconnect.wanted(row)
-    result = _ask(row, work, "The session was not changed.")
+    result = _ask(row, work, _("The session was not changed."))
     record(actor=actor, verb="session.connect", target=row)
     if result.status == WaSenderSession.Status.CONNECTED:  # also said while still connecting (contract 2.2)
         refresh_status(wa_session=row)
@@ -96,7 +102,7 @@ def current_qr(*, actor: User, wa_session: WaSenderSession) -> str | None:
         except (NotConnected, Refused):
             return (await gateway.connect(token, number)).qr
 
-    text = _ask(row, work, "Try again.")
+    text = _ask(row, work, _("Try again."))
     if text is None:
         refresh_status(wa_session=row)
     return text
@@ -113,7 +119,7 @@ def passkey_token(*, actor: User, wa_session: WaSenderSession) -> Passkey | None
         except (NotConnected, Refused):
             return None
 
-    found = _ask(row, work, "Try again.")
+    found = _ask(row, work, _("Try again."))
     if found is None:
         refresh_status(wa_session=row)
     return found
@@ -125,7 +131,7 @@ def disconnect(*, actor: User, wa_session: WaSenderSession) -> None:
     token, number = row.account.token, row.wasender_id
     before = reconnect.ended(row)  # first, or its being down would be noticed and mended
     try:
-        status = _ask(row, lambda gateway: gateway.disconnect(token, number), "The session may still be connected.")
+        status = _ask(row, lambda gateway: gateway.disconnect(token, number), _("The session may still be connected."))
     except ServiceError as error:
         if not isinstance(error.__cause__, OutcomeUnknown):
             reconnect.undo_ended(row, before)
@@ -133,7 +139,7 @@ def disconnect(*, actor: User, wa_session: WaSenderSession) -> None:
     record(actor=actor, verb="session.disconnect", target=row)
     if status == WaSenderSession.Status.CONNECTED:
         status = WaSenderSession.Status.UNKNOWN
-    apply_status(wa_session_id=row.pk, status=status, source="gateway", reason="Disconnected by you.", actor=actor)
+    apply_status(wa_session_id=row.pk, status=status, source="gateway", reason=DISCONNECTED, actor=actor)
 
 
 def relink(*, actor: User, wa_session: WaSenderSession) -> ConnectResult:
@@ -146,10 +152,10 @@ def restart(*, actor: User, wa_session: WaSenderSession) -> None:
     """Has WaSender start a connected session anew; the phone stays linked (contract 2)."""
     row = _created(actor, wa_session, "disconnect")
     token, number = row.account.token, row.wasender_id
-    _ask(row, lambda gateway: gateway.restart(token, number), "The session was not restarted.")
+    _ask(row, lambda gateway: gateway.restart(token, number), _("The session was not restarted."))
     with transaction.atomic():
         record(actor=actor, verb="session.restarted", target=row)
-        note_action(row, "Restarted.", actor)
+        note_action(row, RESTARTED, actor)
     refresh_status(wa_session=row)
 
 
@@ -164,11 +170,11 @@ def regenerate_key(*, actor: User, wa_session: WaSenderSession) -> WaSenderSessi
         except (OutcomeUnknown, UnexpectedAnswer):
             return (await gateway.get_session(token, number)).api_key or ""  # whichever key is the right one now
 
-    key = _ask(row, work, "Whether there is a new key is found out at the next look at the session.")
+    key = _ask(row, work, _("Whether there is a new key is found out at the next look at the session."))
     with transaction.atomic():
         locked = _locked(actor, row, "key")
         if not key or key == locked.api_key:
-            raise ServiceError("The gateway made no new key. The old one still works. Try again.", code="unchanged")
+            raise ServiceError(_("The gateway made no new key. The old one still works. Try again."), code="unchanged")
         before = locked.key_version
         locked.set_api_key(key)
         locked.save()
@@ -178,7 +184,7 @@ def regenerate_key(*, actor: User, wa_session: WaSenderSession) -> WaSenderSessi
             target=locked,
             changes={"version": (before, locked.key_version)},
         )
-        note_action(locked, "The session key was changed.", actor)
+        note_action(locked, KEY_CHANGED, actor)
     return locked
 
 
@@ -193,13 +199,13 @@ def change(*, actor: User, wa_session: WaSenderSession, **changes: Any) -> WaSen
     if "name" in changes:
         free_name(actor, _named(changes["name"]), 0, own=row.pk)
     if changes.get("daily_limit") != row.daily_limit:  # one from before the plan was lowered may stay
-        check_limit(actor, changes.get("daily_limit"), "Nothing was changed.")
+        check_limit(actor, changes.get("daily_limit"), _("Nothing was changed."))
     flags = {name: changes[name] for name in SETTINGS[2:] if name in changes and changes[name] != getattr(row, name)}
     info = None
     if flags:
         row = _created(actor, row, "settings")
         token, number = row.account.token, row.wasender_id
-        info = _ask(row, lambda gateway: gateway.update_session(token, number, **flags), "Nothing was changed here.")
+        info = _ask(row, lambda gateway: gateway.update_session(token, number, **flags), _("Nothing was changed here."))
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
         locked = _locked(owner, row, "settings")
@@ -216,15 +222,15 @@ def change(*, actor: User, wa_session: WaSenderSession, **changes: Any) -> WaSen
         if changed:
             verb = "session.renamed" if changed.keys() == {"session_name"} else "session.changed"
             record(actor=actor, verb=verb, target=locked, changes=changed)
-            note_action(locked, f"Changed: {', '.join(WORDS[name] for name in changed)}.", actor)
+            note_action(locked, CHANGED % {"names": ", ".join(WORDS[name] for name in changed)}, actor)
     return locked
 
 
 WORDS = {
     "session_name": "name",
-    "daily_limit": "daily limit",
-    "account_protection": "account protection",
-    "log_messages": "message log",
+    "daily_limit": stored("daily limit"),
+    "account_protection": stored("account protection"),
+    "log_messages": stored("message log"),
 }
 
 
@@ -235,7 +241,7 @@ def rename(*, actor: User, wa_session: WaSenderSession, name: str) -> WaSenderSe
 
 def _named(name: str) -> str:
     if not name.strip():
-        raise ServiceError("A session needs a name. The old one was kept.", code="name")
+        raise ServiceError(_("A session needs a name. The old one was kept."), code="name")
     return name
 
 
@@ -258,7 +264,7 @@ def delete(*, actor: User, wa_session: WaSenderSession, at_gateway: bool = True)
         try:
             client_call(row.account, lambda gateway: gateway.delete_session(token, number))
         except GatewayError as error:
-            raise explain(error, "The session was not deleted. Try again.") from error
+            raise explain(error, _("The session was not deleted. Try again.")) from error
     elif row.wasender_id is not None:
         note = give_back_webhook(row)
     with transaction.atomic():
@@ -295,7 +301,7 @@ def _locked(actor: User, row: WaSenderSession, action: str) -> WaSenderSession:
     alive = WaSenderSession.objects.alive().select_for_update(no_key=True, of=("self",))
     locked = alive.filter(pk=row.pk).first()
     if locked is None:
-        raise ServiceError("This session was deleted meanwhile.", code="not_found")
+        raise ServiceError(_("This session was deleted meanwhile."), code="not_found")
     check(actor, locked, action)
     return locked
 
@@ -305,7 +311,7 @@ def _created(actor: User, wa_session: WaSenderSession, action: str) -> WaSenderS
     row = reach(actor, wa_session, action)
     if row.wasender_id is None:
         raise ServiceError(
-            "This session is still being created at the gateway. Wait a few minutes.", code="not_created"
+            _("This session is still being created at the gateway. Wait a few minutes."), code="not_created"
         )
     return row
 
@@ -317,6 +323,6 @@ def _ask(row: WaSenderSession, work: Any, kept: str) -> Any:
         apply_status(
             wa_session_id=row.pk, status=WaSenderSession.Status.UNKNOWN, source="gateway", reason=error.user_message
         )
-        raise explain(error, "It was marked so. Delete it here, or create it anew.") from error
+        raise explain(error, _("It was marked so. Delete it here, or create it anew.")) from error
     except GatewayError as error:
         raise explain(error, kept) from error

@@ -16,11 +16,14 @@ from django.core.mail import EmailMessage, get_connection
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Count, QuerySet, Sum
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from phonebank import jobs
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
+from phonebank.language import stored
 from phonebank.whatsappapi.models import (
     Attempt,
     Campaign,
@@ -45,7 +48,10 @@ FORGET = timedelta(days=90)  # addresses of invitations that came to nothing
 AN_HOUR = 30  # invitations that one person may make in an hour: each may be a mail to somebody
 SMTP_TIMEOUT = 15.0  # seconds
 LEFT = ("accepted", "sent", "delivered", "read", "failed", "unknown", "uncertain")  # words of what went out
-_GONE = "This invitation does not exist any more: it was used, taken back, or its time is over."
+SHARED = stored("Is shared with somebody as %(role)s.")
+ENDED = stored("Is no longer shared with somebody as %(role)s.")
+WENT = stored("Is no longer shared with somebody as %(role)s: they left.")
+_GONE = gettext_lazy("This invitation does not exist any more: it was used, taken back, or its time is over.")
 
 
 def invite(
@@ -59,14 +65,16 @@ def invite(
     address = _address(email)
     _check_terms(role, until)
     if address == actor.email.lower():
-        raise ServiceError("This is your own address. Nothing was shared.", code="email")
+        raise ServiceError(_("This is your own address. Nothing was shared."), code="email")
     token = secrets.token_urlsafe(32)
     with transaction.atomic():
         row = _own(actor, wa_session)
         _check_room(actor, row)
         for old in row.shares.unended().select_for_update(no_key=True).filter(email=address):
             if old.is_live:
-                raise ServiceError("This person has this session already. Change or end that share.", code="duplicate")
+                raise ServiceError(
+                    _("This person has this session already. Change or end that share."), code="duplicate"
+                )
             _end(old, End.REPLACED, actor)
         share = SessionShare.objects.create(
             session=row, email=address, role=role, until=until, invited_by=actor, digest=digest(token),
@@ -86,24 +94,36 @@ def tell_invited(share: int) -> bool:
         return False
     if not SessionShare.objects.filter(pk=row.pk, told_at=None).update(told_at=timezone.now()):
         return False
-    who = (row.invited_by.name or row.invited_by.email) if row.invited_by else "Somebody"
-    base = (settings.PUBLIC_URL or settings.LOCAL_URL).rstrip("/")
-    text = (
-        f"{who} invites you to use the WhatsApp session “{row.session.session_name}” in Phonebank, as {row.role}.\n\n"
-        f"Log in with this address and look at your invitations:\n{base}/whatsappapi/invitations/\n\n"
-        "If you have no account there yet, ask for one: the invitation waits for you. If you do not know what this is "
-        "about, do nothing."
-    )
-    message = EmailMessage(
-        f"{who} shares a WhatsApp session with you", text, None, [row.email],
-        connection=get_connection(timeout=SMTP_TIMEOUT), headers={"Auto-Submitted": "auto-generated"},
-    )  # fmt: skip
+    message = _letter(row)
     try:
         message.send()
     except (smtplib.SMTPException, OSError):
         log.warning("the mail about share %s could not be sent", row.public_id)
         return False
     return True
+
+
+def _letter(row: SessionShare) -> EmailMessage:
+    """In the language of whoever it goes to, where they have an account; else in that of who invites them."""
+    known = User.objects.filter(email__iexact=row.email).first() or row.invited_by
+    with translation.override(known.language if known else settings.LANGUAGE_CODE):
+        return _compose(row)
+
+
+def _compose(row: SessionShare) -> EmailMessage:
+    who = (row.invited_by.name or row.invited_by.email) if row.invited_by else _("Somebody")
+    base = (settings.PUBLIC_URL or settings.LOCAL_URL).rstrip("/")
+    text = _(
+        "%(who)s invites you to use the WhatsApp session “%(session)s” in Phonebank, as %(role)s.\n\n"
+        "Log in with this address and look at your invitations:\n%(base)s/whatsappapi/invitations/\n\n"
+        "If you have no account there yet, ask for one: the invitation waits for you. If you do "
+        "not know what this is about, do nothing."
+    ) % {"who": who, "session": row.session.session_name, "role": row.role, "base": base}
+    subject = _("%(who)s shares a WhatsApp session with you") % {"who": who}
+    return EmailMessage(
+        subject, text, None, [row.email],
+        connection=get_connection(timeout=SMTP_TIMEOUT), headers={"Auto-Submitted": "auto-generated"},
+    )  # fmt: skip
 
 
 def invitations_of(user: User) -> SessionShareQuerySet:
@@ -132,7 +152,7 @@ def accept(*, actor: User, share: SessionShare, token: str = "") -> SessionShare
         row.user, row.accepted_at, row.digest, row.link_until = actor, timezone.now(), "", None
         row.save(update_fields=["user", "accepted_at", "digest", "link_until"])
         record(actor=actor, verb="share.accepted", target=row.session, role=row.role, share=str(row.public_id))
-        note_action(row.session, f"Is shared with somebody as {row.role}.", actor)
+        note_action(row.session, SHARED % {"role": row.role}, actor)
     return row
 
 
@@ -150,10 +170,10 @@ def leave(*, actor: User, wa_session: WaSenderSession) -> None:
         mine = SessionShare.objects.live().filter(user=actor, session=wa_session)
         row = mine.select_for_update(no_key=True, of=("self",)).select_related("session").first()
         if row is None:
-            raise ServiceError("This session does not exist.", code="not_found")
+            raise ServiceError(_("This session does not exist."), code="not_found")
         _end(row, End.LEFT, actor)
         record(actor=actor, verb="share.left", target=row.session, share=str(row.public_id))
-        note_action(row.session, f"Is no longer shared with somebody as {row.role}: they left.", actor)
+        note_action(row.session, WENT % {"role": row.role}, actor)
 
 
 def change(*, actor: User, share: SessionShare, **terms: Any) -> SessionShare:
@@ -181,7 +201,7 @@ def revoke(*, actor: User, share: SessionShare) -> SessionShare:
         _end(row, End.REVOKED, actor)
         record(actor=actor, verb="share.revoked", target=row.session, share=str(row.public_id))
         if row.user_id:
-            note_action(row.session, f"Is no longer shared with somebody as {row.role}.", actor)
+            note_action(row.session, ENDED % {"role": row.role}, actor)
     return row
 
 
@@ -210,7 +230,7 @@ class Work:
 
     @property
     def total(self) -> int:
-        return self.singles + sum(n for _, n in self.campaigns)
+        return self.singles + sum(n for __, n in self.campaigns)
 
 
 def shares_of(wa_session: WaSenderSession) -> QuerySet[SessionShare]:
@@ -226,7 +246,7 @@ def work_of(wa_session: WaSenderSession) -> dict[int, Work]:
         return done
     rows = CampaignCount.objects.filter(session=wa_session, campaign__user__in=users, state__in=LEFT, n__gt=0)
     grouped = rows.values_list("campaign__user", "campaign__name", "campaign").annotate(total=Sum("n"))
-    for user, name, _, n in grouped.order_by("-campaign"):
+    for user, name, __, n in grouped.order_by("-campaign"):
         done.setdefault(user, Work(users[user])).campaigns.append((name, n))
     singles = Message.objects.filter(user__in=users, campaign=None, session=wa_session, attempt__isnull=False)
     for user, n in singles.values_list("user").annotate(n=Count("pk")):
@@ -261,7 +281,7 @@ def _own(actor: User, wa_session: WaSenderSession) -> WaSenderSession:
     """The row under lock, for its owner."""
     row = WaSenderSession.objects.alive().select_for_update(no_key=True).filter(pk=wa_session.pk).first()
     if row is None:
-        raise ServiceError("This session does not exist.", code="not_found")
+        raise ServiceError(_("This session does not exist."), code="not_found")
     check(actor, row, "share")
     return row
 
@@ -270,7 +290,7 @@ def _owned(actor: User, share: SessionShare) -> SessionShare:
     rows = SessionShare.objects.unended().select_for_update(no_key=True, of=("self",)).select_related("session__user")
     row = rows.filter(pk=share.pk, session__deleted_at=None).first()
     if row is None:
-        raise ServiceError("This share has ended already.", code="not_found")
+        raise ServiceError(_("This share has ended already."), code="not_found")
     check(actor, row.session, "share")
     return row
 
@@ -297,25 +317,27 @@ def _address(email: str) -> str:
     try:
         validate_email(address)
     except ValidationError:
-        raise ServiceError("This is no e-mail address. Nothing was shared.", code="email") from None
+        raise ServiceError(_("This is no e-mail address. Nothing was shared."), code="email") from None
     return address
 
 
 def _check_terms(role: str, until: datetime | None) -> None:
     if role not in Role.values:
-        raise ServiceError("Choose viewer or operator. Nothing was changed.", code="role")
+        raise ServiceError(_("Choose viewer or operator. Nothing was changed."), code="role")
     if until is not None and (until.tzinfo is None or until <= timezone.now()):
-        raise ServiceError("The end must lie in the future. Nothing was changed.", code="until")
+        raise ServiceError(_("The end must lie in the future. Nothing was changed."), code="until")
     check_reach(until, code="until")
 
 
 def _check_room(actor: User, row: WaSenderSession) -> None:
     if row.shares.unended().count() >= MOST:
-        words = f"This session is shared {MOST} times, which is the most. End a share first."
+        words = _("This session is shared %(most)s times, which is the most. End a share first.") % {"most": MOST}
         raise ServiceError(words, code="too_many")
     lately = SessionShare.objects.filter(invited_by=actor, invited_at__gt=timezone.now() - timedelta(hours=1))
     if lately.count() >= AN_HOUR:
-        raise ServiceError(f"You made {AN_HOUR} invitations within an hour. Go on in a while.", code="too_many")
+        raise ServiceError(
+            _("You made %(most)s invitations within an hour. Go on in a while.") % {"most": AN_HOUR}, code="too_many"
+        )
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import record
+from phonebank.language import grouped, said, stored
 from phonebank.whatsappapi.dispatch.kinds import RULES, Rules
 from phonebank.whatsappapi.models import (
     Contact,
@@ -31,9 +34,9 @@ from phonebank.whatsappapi.services.rotation import get_next_available_session
 
 ACTIONS = {Kind.TEST: "test", Kind.REPLY: "reply"}  # what a kind is to whoever borrows a session
 TEST_LASTS = timedelta(minutes=15)  # a test that could not leave by then tells nothing any more
-TEST_BODY = "Test message from Phonebank. If you read this, the session works."
-EXPIRED = "It could not be sent within 15 minutes"
-STRANDED = "Its session was deleted before it was sent"
+TEST_BODY = gettext_lazy("Test message from Phonebank. If you read this, the session works.")
+EXPIRED = stored("It could not be sent within 15 minutes")
+STRANDED = stored("Its session was deleted before it was sent")
 
 
 def send_single(
@@ -95,18 +98,18 @@ def _check_rules(actor: User, rules: Rules, number: str, who: Contact | None, le
     letters = InboundMessage.objects.filter(phone=number)
     letters = letters.filter(user=lent.user_id, session=lent) if lent else letters.filter(user=actor)
     if rules.consent and (who is None or who.consent != Contact.Consent.GRANTED):
-        raise ServiceError("No consent of this person is on record. Nothing was sent.", code="no_consent")
+        raise ServiceError(_("No consent of this person is on record. Nothing was sent."), code="no_consent")
     if rules.suppression and stopped.filter(phone=number).exists():
-        raise ServiceError("This person asked not to be written to. Nothing was sent.", code="opted_out")
+        raise ServiceError(_("This person asked not to be written to. Nothing was sent."), code="opted_out")
     if rules.own and number not in dict(own_numbers(actor)):
-        raise ServiceError("Test messages go to the numbers of your own linked sessions only.", code="not_own")
+        raise ServiceError(_("Test messages go to the numbers of your own linked sessions only."), code="not_own")
     if rules.answer and not letters.exists():
-        raise ServiceError("This person has not written to you, so there is nothing to answer.", code="unasked")
+        raise ServiceError(_("This person has not written to you, so there is nothing to answer."), code="unasked")
 
 
 def send_test(*, actor: User, to: str, body: str = "", wa_session: WaSenderSession | None = None) -> Message:
     """A test message to one of the owner's own linked numbers."""
-    return send_single(actor=actor, kind=Kind.TEST, body=body or TEST_BODY, phone=to, wa_session=wa_session)
+    return send_single(actor=actor, kind=Kind.TEST, body=body or str(TEST_BODY), phone=to, wa_session=wa_session)
 
 
 def own_numbers(user: User) -> list[tuple[str, str]]:
@@ -127,24 +130,28 @@ def tests_of(wa_session: WaSenderSession, user: User) -> list[Message]:
 # --- the outcome in words ---------------------------------------------------------------------------------------------
 
 _RANKS = {
-    2: ("green", "Sent", "WhatsApp has taken it."),
-    3: ("green", "Delivered", "It is on the phone."),
-    4: ("green", "Read", "Somebody opened it."),
-    5: ("green", "Played", "Somebody played it."),
+    2: ("green", pgettext_lazy("one message", "Sent"), gettext_lazy("WhatsApp has taken it.")),
+    3: ("green", pgettext_lazy("one message", "Delivered"), gettext_lazy("It is on the phone.")),
+    4: ("green", pgettext_lazy("one message", "Read"), gettext_lazy("Somebody opened it.")),
+    5: ("green", gettext_lazy("Played"), gettext_lazy("Somebody played it.")),
 }
 _STATES = {
-    State.QUEUED: ("blue", "Waiting", "It leaves as soon as the session may send."),
-    State.SENDING: ("blue", "Being sent", "WaSender is asked to send it."),
+    State.QUEUED: ("blue", gettext_lazy("Waiting"), gettext_lazy("It leaves as soon as the session may send.")),
+    State.SENDING: ("blue", gettext_lazy("Being sent"), gettext_lazy("WaSender is asked to send it.")),
     State.UNKNOWN: (
         "yellow",
-        "Being looked up",
-        "No clear answer came. Phonebank finds out; it is not sent twice.",
+        gettext_lazy("Being looked up"),
+        gettext_lazy("No clear answer came. Phonebank finds out; it is not sent twice."),
     ),
-    State.UNCERTAIN: ("yellow", "Uncertain", "Nobody can say whether it arrived. Look at the phone."),
-    State.FAILED: ("red", "Failed", "WaSender could not send it."),
-    State.EXPIRED: ("red", "Not sent", EXPIRED + "."),
-    State.CANCELLED: ("red", "Not sent", "It was cancelled."),
-    State.SKIPPED: ("red", "Not sent", "It was left out."),
+    State.UNCERTAIN: (
+        "yellow",
+        gettext_lazy("Uncertain"),
+        gettext_lazy("Nobody can say whether it arrived. Look at the phone."),
+    ),
+    State.FAILED: ("red", pgettext_lazy("one message", "Failed"), gettext_lazy("WaSender could not send it.")),
+    State.EXPIRED: ("red", gettext_lazy("Not sent"), gettext_lazy("It could not be sent within 15 minutes.")),
+    State.CANCELLED: ("red", gettext_lazy("Not sent"), gettext_lazy("It was cancelled.")),
+    State.SKIPPED: ("red", gettext_lazy("Not sent"), gettext_lazy("It was left out.")),
 }
 _WATCHED = timedelta(minutes=5)
 
@@ -164,12 +171,12 @@ def in_words(message: Message, now: datetime | None = None) -> Word:
     young = message.created_at > (now or timezone.now()) - _WATCHED
     if message.state == State.ACCEPTED:
         light, word, reason = _RANKS.get(
-            message.rank, ("blue", "Accepted", "WaSender has it; WhatsApp has not confirmed it yet.")
+            message.rank, ("blue", _("Accepted"), _("WaSender has it; WhatsApp has not confirmed it yet."))
         )
         return Word(light, word, reason, young and message.rank < 3)
     light, word, reason = _STATES[State(message.state)]
     is_open = message.state in (State.QUEUED, State.SENDING, State.UNKNOWN)
-    return Word(light, word, f"{message.reason}." if message.reason else reason, is_open and young)
+    return Word(light, word, f"{said(message.reason)}." if message.reason else reason, is_open and young)
 
 
 # --- what would wait for ever -----------------------------------------------------------------------------------------
@@ -213,7 +220,7 @@ def _contact(actor: User, contact: Contact | None) -> Contact | None:
         return None
     found = Contact.objects.filter(user=actor, pk=contact.pk).first()
     if found is None:
-        raise ServiceError("This contact does not exist.", code="not_found")
+        raise ServiceError(_("This contact does not exist."), code="not_found")
     return found
 
 
@@ -223,19 +230,26 @@ def _number(phone: str, contact: Contact | None) -> str:
     try:
         return to_e164(phone)
     except ValueError as error:
-        raise ServiceError(f"{error} Nothing was sent.", code="phone") from None
+        raise ServiceError(_("%(error)s Nothing was sent.") % {"error": error}, code="phone") from None
 
 
 def _chosen(wa_session: WaSenderSession) -> WaSenderSession:
     mine = WaSenderSession.objects.alive()
     row = mine.with_limit().filter(pk=wa_session.pk).first()
     if row is None:
-        raise ServiceError("This session does not exist.", code="not_found")
+        raise ServiceError(_("This session does not exist."), code="not_found")
     if not mine.connected().filter(pk=row.pk).exists() and not _rests(row):
         state = health(row, timezone.now())
-        raise ServiceError(f"{row.session_name} cannot send: {state.word}. {state.reason}", code="not_connected")
+        raise ServiceError(
+            _("%(session)s cannot send: %(word)s. %(reason)s")
+            % {"session": row.session_name, "word": state.word, "reason": state.reason},
+            code="not_connected",
+        )
     if not mine.below_limit().filter(pk=row.pk).exists():
-        text = f"{row.session_name} has used all of today's {row.effective_limit:,} messages. Nothing was sent."
+        text = _("%(session)s has used all of today's %(effective_limit)s messages. Nothing was sent.") % {
+            "session": row.session_name,
+            "effective_limit": grouped(row.effective_limit),
+        }
         raise ServiceError(text, code="limit_reached")
     return row
 
@@ -252,11 +266,15 @@ def _rotated(actor: User, group: SessionGroup | None) -> WaSenderSession:
     if group is not None:
         found = SessionGroup.objects.visible_to(actor).filter(pk=group.pk).first()
         if found is None:
-            raise ServiceError("This group does not exist.", code="not_found")
+            raise ServiceError(_("This group does not exist."), code="not_found")
         outside = WaSenderSession.objects.visible_to(actor).exclude(groups=found)
         passed_over = list(outside.values_list("pk", flat=True))
     row = get_next_available_session(actor, passed_over)
     if row is None:
-        where = f"of the group {group.name} " if group else ""
-        raise ServiceError(f"No session {where}is connected and below its limit. Nothing was sent.", code="no_session")
+        text = _("No session is connected and below its limit. Nothing was sent.")
+        if group is not None:
+            text = _("No session of the group %(name)s is connected and below its limit. Nothing was sent.") % {
+                "name": group.name
+            }
+        raise ServiceError(text, code="no_session")
     return row

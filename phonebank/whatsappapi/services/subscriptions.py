@@ -14,15 +14,25 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import SOON, Plan, Subscription, User
 from phonebank.audit.models import record
+from phonebank.language import grouped, stored
 from phonebank.whatsappapi.dispatch.tend import mark_surplus
 from phonebank.whatsappapi.models import WaSenderSession
 from phonebank.whatsappapi.services.capabilities import check_administrator
 from phonebank.whatsappapi.services.errors import ServiceError, check_reach
 from phonebank.whatsappapi.services.notices import take_back, tell
 
+# What people are told is kept in English and put into their language where they read it.
+CHANGED = stored("Your plan is %(plan)s now.")
+OVER = stored("Your %(plan)s plan is over; you are on %(next)s now.")
+ENDS = stored("Your %(plan)s plan ends on %(day)s %(month)s. Then you go on with %(next)s.")
+REST_THEN = stored("%(n)s of your sessions then rest; nothing is deleted.")
+NOTHING_DELETED = stored("Nothing is deleted.")
+ONE_RESTS = stored("1 session rests: it has fewer. Nothing was deleted.")
+SOME_REST = stored("%(n)s sessions rest: it has fewer. Nothing was deleted.")
 FIELDS = ("name", "max_sessions", "daily_limit", "position")
 MOST_SESSIONS, MOST_MESSAGES = 10_000, 1_000_000
 KEPT = {"enterprise"}  # what the first administrator is given
@@ -51,7 +61,7 @@ def change_subscription(*, actor: User, user: User, plan: Plan, expires_at: date
     """Puts somebody on a plan, for good or until then (aware). They are told; sessions beyond it stop at once."""
     check_administrator(actor)
     if expires_at is not None and expires_at <= timezone.now():
-        raise ServiceError("That date has passed. Nothing was changed.", code="expires_at")
+        raise ServiceError(_("That date has passed. Nothing was changed."), code="expires_at")
     check_reach(expires_at, code="expires_at")
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
@@ -67,7 +77,7 @@ def change_subscription(*, actor: User, user: User, plan: Plan, expires_at: date
         take_back(f"planends:{user.pk}")
         if "plan" in changes:
             mark_surplus()
-            tell([user], f"plan:{user.pk}", f"Your plan is {plan.name} now.{_rests(user)}")
+            tell([user], f"plan:{user.pk}", f"{CHANGED % {'plan': plan.name}}{_rests(user)}")
     return row
 
 
@@ -91,7 +101,7 @@ def expire() -> int:
                    changes={"plan": (before.name, default.name)})  # fmt: skip
             take_back(f"planends:{row.user_id}")
             mark_surplus()
-            words = f"Your {before.name} plan is over; you are on {default.name} now.{_rests(row.user)}"
+            words = f"{OVER % {'plan': before.name, 'next': default.name}}{_rests(row.user)}"
             tell([row.user], f"plan:{row.user_id}", words)
             done += 1
     return done
@@ -118,9 +128,10 @@ def warn() -> int:
 def words_before(row: Subscription, default: Plan) -> str:
     """What somebody should know before theirs ends."""
     many = WaSenderSession.objects.alive().filter(user=row.user).count() - default.max_sessions
-    rests = f" {many} of your sessions then rest; nothing is deleted." if many > 0 else " Nothing is deleted."
+    rests = REST_THEN % {"n": many} if many > 0 else NOTHING_DELETED
     end = row.expires_at.astimezone(ZoneInfo(row.user.time_zone)) if row.expires_at else timezone.now()
-    return f"Your {row.plan.name} plan ends on {end.day} {end:%B}. Then you go on with {default.name}.{rests}"
+    facts = {"plan": row.plan.name, "day": end.day, "month": f"{end:%B}", "next": default.name}
+    return f"{ENDS % facts} {rests}"
 
 
 # --- plans as rows ----------------------------------------------------------------------------------------------------
@@ -151,7 +162,7 @@ def save_plan(*, actor: User, plan: Plan | None, values: dict[str, Any]) -> Plan
     with transaction.atomic():
         if plan is None:
             if Plan.objects.filter(slug=values["slug"]).exists():
-                raise ServiceError("There is a plan of this short name. Choose another.", code="slug")
+                raise ServiceError(_("There is a plan of this short name. Choose another."), code="slug")
             row = Plan.objects.create(**values)
             record(actor=actor, verb="plan.created", target=row)
             return row
@@ -172,29 +183,35 @@ def delete_plan(*, actor: User, plan: Plan) -> None:
     """Only one that nobody has, and that no new user is given."""
     check_administrator(actor)
     if plan.slug in KEPT | {settings.DEFAULT_PLAN}:
-        raise ServiceError("New accounts are given this plan, so it stays.", code="in_use")
+        raise ServiceError(_("New accounts are given this plan, so it stays."), code="in_use")
     with transaction.atomic():
         row = Plan.objects.select_for_update().filter(pk=plan.pk).first()
         if row is None:
             return
         if Subscription.objects.filter(plan=row).exists():
-            raise ServiceError("Somebody has this plan. Move them to another first.", code="in_use")
+            raise ServiceError(_("Somebody has this plan. Move them to another first."), code="in_use")
         record(actor=actor, verb="plan.deleted", target=row)
         row.delete()
 
 
 def _check_values(values: dict[str, Any]) -> None:
     if not 0 <= values["max_sessions"] <= MOST_SESSIONS:
-        raise ServiceError(f"A plan has from 0 to {MOST_SESSIONS:,} sessions.", code="max_sessions")
+        raise ServiceError(
+            _("A plan has from 0 to %(most_sessions)s sessions.") % {"most_sessions": grouped(MOST_SESSIONS)},
+            code="max_sessions",
+        )
     if values["daily_limit"] is not None and not 0 <= values["daily_limit"] <= MOST_MESSAGES:
-        raise ServiceError(f"A daily limit is from 0 to {MOST_MESSAGES:,}, or none.", code="daily_limit")
+        raise ServiceError(
+            _("A daily limit is from 0 to %(most_messages)s, or none.") % {"most_messages": grouped(MOST_MESSAGES)},
+            code="daily_limit",
+        )
 
 
 def _rests(user: User) -> str:
     resting = WaSenderSession.objects.alive().filter(user=user, is_surplus=True).count()
     if not resting:
         return ""
-    return f" {resting} {'session rests' if resting == 1 else 'sessions rest'}: it has fewer. Nothing was deleted."
+    return f" {ONE_RESTS if resting == 1 else SOME_REST % {'n': resting}}"
 
 
 def _day(at: datetime | None) -> str | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.db import connection, transaction
 
 from phonebank.accounts.models import User
+from phonebank.language import stored
 from phonebank.whatsappapi.dispatch.statuses import skip_person
 from phonebank.whatsappapi.services.import_sql import WAITING
 
-SKIP_REASON = "Asked not to be written to"
+SKIP_REASON = stored("Asked not to be written to")
 
 
 def one_at_a_time(user: User) -> None:

@@ -24,7 +24,7 @@ def csv_blocks(rows: Iterable[Sequence[str]], size: int = 1000) -> Iterator[byte
     writer = csv.writer(out)
     out.write("\ufeff")
     for number, row in enumerate(rows, 1):
-        writer.writerow([inert(value) for value in row])
+        writer.writerow([inert(str(value)) for value in row])  # a heading may be translated only here
         if number % size == 0:
             yield out.getvalue().encode("utf-8", "replace")
             out.seek(0)
@@ -54,7 +54,7 @@ def xlsx_file(rows: Iterable[Sequence[str]]) -> BinaryIO:
             if place >= SHEET_ROWS:
                 sheet, place = _sheet(book, head, bold), 1
             for column, value in enumerate(row):
-                sheet.write_string(place, column, _FORBIDDEN.sub("", value)[:CELL_MAX])
+                sheet.write_string(place, column, _FORBIDDEN.sub("", str(value))[:CELL_MAX])
             place += 1
         if sheet is None:
             book.add_worksheet()
@@ -67,5 +67,5 @@ def _sheet(book: xlsxwriter.Workbook, head: Sequence[str], bold: object) -> xlsx
     sheet.freeze_panes(1, 0)
     sheet.set_column(0, max(0, len(head) - 1), 18)
     for column, value in enumerate(head):
-        sheet.write_string(0, column, _FORBIDDEN.sub("", value)[:CELL_MAX], bold)
+        sheet.write_string(0, column, _FORBIDDEN.sub("", str(value))[:CELL_MAX], bold)
     return sheet

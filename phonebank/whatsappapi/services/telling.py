@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from phonebank.accounts.models import User
+from phonebank.language import stored
 from phonebank.whatsappapi.models import (
     AlertKind,
     AlertRule,
@@ -28,7 +29,12 @@ Event, State = Delivery.Event, Delivery.State
 AN_HOUR = 30  # messages to one channel within an hour, whatever happens
 ROUND = 200  # incidents looked at in one round
 OLD = timedelta(days=1)  # what began earlier than that is told to nobody any more
-GONE_BY = "It was over before anybody had to be told."
+# What came of a delivery is kept in English (docs/adr/0017).
+GONE_BY = stored("It was over before anybody had to be told.")
+LATER = stored("Waits for the end of the quiet hours.")
+NO_MAIL = stored("No mail server is set up (EMAIL_URL).")
+ALIKE = stored("The like was told less than %(minutes)s minutes ago.")
+ENOUGH = stored("%(n)s messages within an hour are the most.")
 
 
 def tell(now: datetime | None = None) -> int:
@@ -104,7 +110,7 @@ def _write(incident: Incident, event: str, channel: Channel, now: datetime, cool
         if why := _held(incident, event, channel, now, cool_down):
             state, outcome, due = State.HELD, why, now
         elif due > now:
-            outcome = "Waits for the end of the quiet hours."
+            outcome = LATER
         _, made = Delivery.objects.get_or_create(
             incident=incident,
             event=event,
@@ -117,7 +123,7 @@ def _write(incident: Incident, event: str, channel: Channel, now: datetime, cool
 def _held(incident: Incident, event: str, channel: Channel, now: datetime, cool_down: int) -> str:
     """Why this is not told; empty: it is."""
     if channel.kind == Channel.Kind.MAIL and not settings.EMAIL_URL:
-        return "No mail server is set up (EMAIL_URL)."
+        return NO_MAIL
     recent = channel.deliveries.exclude(state=State.HELD).exclude(event=Event.TEST)
     if event == Event.OPENED and cool_down:
         alike = recent.filter(
@@ -125,9 +131,9 @@ def _held(incident: Incident, event: str, channel: Channel, now: datetime, cool_
             created_at__gt=now - timedelta(minutes=cool_down),
         )  # fmt: skip
         if alike.exclude(incident=incident).exists():
-            return f"The like was told less than {cool_down} minutes ago."
+            return ALIKE % {"minutes": cool_down}
     if recent.filter(created_at__gt=now - timedelta(hours=1)).count() >= AN_HOUR:
-        return f"{AN_HOUR} messages within an hour are the most."
+        return ENOUGH % {"n": AN_HOUR}
     return ""
 
 

@@ -30,6 +30,7 @@ from phonebank.whatsappapi.dispatch.vitals import Vitals
 from phonebank.whatsappapi.models import WaSenderSession, WebhookEvent
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.inbound import Letter, obey, store
+from phonebank.whatsappapi.services.kept import PUT_ASIDE
 from phonebank.whatsappapi.services.session_status import apply_status
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ def _process(ids: list[int] | None, limit: int) -> tuple[int, float]:
         half = len(claimed) // 2
         parts = ([one.id for one in claimed[:half]], [one.id for one in claimed[half:]])
         done = [_process(part, len(part)) for part in parts if part]
-        return sum(n for n, _ in done), max((lag for _, lag in done), default=0.0)
+        return sum(n for n, __ in done), max((lag for __, lag in done), default=0.0)
     _follow_up([one for one in claimed if one.follow_up])
     now = timezone.now()
     return len(claimed), max(((now - one.received_at).total_seconds() for one in claimed if not one.tries), default=0.0)
@@ -136,7 +137,7 @@ def _apply(cursor: Any, events: list[_Event]) -> None:
     for one in events:
         _read(one)
     statuses = [(one, status) for one in events for status in one.statuses]
-    unmatched = merge(cursor, [status for _, status in statuses])
+    unmatched = merge(cursor, [status for __, status in statuses])
     for index in unmatched:
         _keep_waiting(statuses[index][0])
     failures = {(one.session_id, msg_id): one for one in events for msg_id in one.failures}
@@ -218,14 +219,14 @@ def _quarantine(one: _Event, note: str) -> None:
 
 
 def _alert_text(note: str) -> str:
-    return f"A webhook could not be used and was put aside: {note}"[:300]
+    return (PUT_ASIDE % {"note": note})[:300]
 
 
 def _follow_up(events: list[_Event]) -> None:
     """What a batch leaves to do, after its transaction. An event whose part fails comes again after the lease."""
     failed: set[int] = set()
     letters = [(letter.sent_at, one.id, letter) for one in events for letter in one.letters if letter.matters]
-    for _, event_id, letter in sorted(letters, key=lambda item: item[:2]):
+    for __, event_id, letter in sorted(letters, key=lambda item: item[:2]):
         _attempt(failed, event_id, lambda letter=letter: obey(letter))
     proven = {one.session_id for one in events if one.proves}
     if proven:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count
 from django.utils import timezone
 
+from phonebank.language import stored
 from phonebank.whatsappapi.models import HealthNote, Probe, SessionEvent, WaSenderSession
 from phonebank.whatsappapi.services import probes
 from phonebank.whatsappapi.services.health import NEARLY, SILENT
@@ -24,6 +25,17 @@ COSTS = {"failures": 40, "acks": 25}
 PROBE, SLOW_PROBE = 25, 10
 RATE_LIMITED, SLOWED, SILENCE, FULL, NEARLY_FULL, DROP, DROPS_MOST = 30, 15, 20, 10, 5, 5, 30
 
+# Reasons are kept with the score, so they are English (docs/adr/0017).
+NOT_CONNECTED = stored("Not connected.")
+KEY_REFUSED = stored("WaSender refuses its key.")
+NO_SIGN = stored("No sign of life for a while.")
+TOO_FAST = stored("WaSender says that it sends too fast.")
+BEEN_SLOWED = stored("It was slowed down by WaSender.")
+USED = stored("Today's messages are used.")
+NEARLY_USED = stored("Today's messages are nearly used.")
+DROPPED_ONCE = stored("Its link went down once within a day.")
+DROPPED = stored("Its link went down %(n)s times within a day.")
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -35,31 +47,31 @@ def score(one: WaSenderSession, drops: int, now: datetime, probe: tuple[str, str
     """Of a session loaded with its limit and doubt. `drops`: how often its link went down within a day. `probe`: how
     its last self-check went wrong, as `probes.findings` has it."""
     if one.status != Status.CONNECTED or not one.is_active:
-        return Score(0, ("Not connected.",))
+        return Score(0, (NOT_CONNECTED,))
     if one.rejected_key_version == one.key_version:
-        return Score(0, ("WaSender refuses its key.",))
+        return Score(0, (KEY_REFUSED,))
     lost: list[tuple[int, str]] = []
     if (one.last_active_at or one.status_since) < now - SILENT:
-        lost.append((SILENCE, "No sign of life for a while."))
+        lost.append((SILENCE, NO_SIGN))
     doubt = getattr(one, "doubt", None)
     if doubt is not None and doubt.kind in COSTS:
         lost.append((COSTS[doubt.kind], doubt.reason))
     if probe is not None:
         lost.append((SLOW_PROBE if probe[0] == Probe.Outcome.SLOW else PROBE, probe[1]))
     if one.paused_until and one.paused_until > now and one.strikes:
-        lost.append((RATE_LIMITED, "WaSender says that it sends too fast."))
+        lost.append((RATE_LIMITED, TOO_FAST))
     elif one.strikes:
-        lost.append((SLOWED, "It was slowed down by WaSender."))
+        lost.append((SLOWED, BEEN_SLOWED))
     limit = getattr(one, "effective_limit", one.daily_limit)
     if limit is not None and one.messages_sent_today >= limit:
-        lost.append((FULL, "Today's messages are used."))
+        lost.append((FULL, USED))
     elif limit is not None and one.messages_sent_today > NEARLY * limit:
-        lost.append((NEARLY_FULL, "Today's messages are nearly used."))
+        lost.append((NEARLY_FULL, NEARLY_USED))
     if drops:
-        times = "once" if drops == 1 else f"{drops} times"
-        lost.append((min(DROPS_MOST, DROP * drops), f"Its link went down {times} within a day."))
+        words = DROPPED_ONCE if drops == 1 else DROPPED % {"n": drops}
+        lost.append((min(DROPS_MOST, DROP * drops), words))
     lost.sort(reverse=True)
-    return Score(max(0, 100 - sum(cost for cost, _ in lost)), tuple(reason for _, reason in lost))
+    return Score(max(0, 100 - sum(cost for cost, __ in lost)), tuple(reason for __, reason in lost))
 
 
 def drops_of(rows: Iterable[WaSenderSession], now: datetime) -> dict[int, int]:

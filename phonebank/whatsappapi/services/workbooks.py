@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from phonebank.language import said
 from phonebank.whatsappapi.services.csv_files import COLUMNS_MAX, ROWS_MAX, FileProblem
 
 FILE_MAX = 25 * 2**20  # bytes of the file itself
@@ -21,7 +25,7 @@ RATIO_MAX = 200  # unpacked to packed, of parts larger than a megabyte; rows tha
 PARTS_MAX = 2_000
 SECONDS = 30  # for an honest workbook of a million rows; bombs end within a few
 _CHILD = Path(__file__).with_name("workbook_child.py")
-_SAVE_AS = "Save it as “CSV UTF-8” and try again."
+_SAVE_AS = gettext_lazy("Save it as “CSV UTF-8” and try again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +55,17 @@ def to_csv(source: Path, target: Path) -> Sheet:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise FileProblem(f"The workbook takes too long to read. {_SAVE_AS}") from None
+        raise FileProblem(_("The workbook takes too long to read. %(save_as)s") % {"save_as": _SAVE_AS}) from None
     answer = _answer(done.stdout) if done.returncode == 0 else {}
     if not answer:
         raise FileProblem(
-            "The workbook needs too much memory or time to read: often far more cells are formatted than filled. "
-            "Copy the rows into a new workbook, or save them as “CSV UTF-8”."
+            _(
+                "The workbook needs too much memory or time to read: often far more cells are formatted than filled. "
+                "Copy the rows into a new workbook, or save them as “CSV UTF-8”."
+            )
         )
     if "error" in answer:
-        raise FileProblem(str(answer["error"]))
+        raise FileProblem(said(str(answer["error"])))
     return Sheet(str(answer["name"])[:60], int(answer["first_line"]), int(answer["others"]))
 
 
@@ -74,20 +80,23 @@ def _answer(output: bytes) -> dict[str, object]:
 def _look_over(file: BinaryIO) -> None:
     """Unpacks everything once, into nothing: what the directory says of sizes need not be true."""
     if file.seek(0, 2) > FILE_MAX:
-        raise FileProblem(f"The workbook is larger than {FILE_MAX // 2**20} MB. Split it, or save it as “CSV UTF-8”.")
+        raise FileProblem(
+            _("The workbook is larger than %(file_max)s MB. Split it, or save it as “CSV UTF-8”.")
+            % {"file_max": FILE_MAX // 2**20}
+        )
     file.seek(0)
     try:
         with zipfile.ZipFile(file) as bundle:
             parts = bundle.infolist()
             if not any(part.filename == "xl/workbook.xml" for part in parts):
-                raise FileProblem("This is not an XLSX workbook. Save it as XLSX or as “CSV UTF-8” and try again.")
+                raise FileProblem(_("This is not an XLSX workbook. Save it as XLSX or as “CSV UTF-8” and try again."))
             if len(parts) > PARTS_MAX or len({part.filename for part in parts}) < len(parts):
-                raise FileProblem(f"The workbook is built in an unusual way. {_SAVE_AS}")
+                raise FileProblem(_("The workbook is built in an unusual way. %(save_as)s") % {"save_as": _SAVE_AS})
             if any(part.flag_bits & 1 for part in parts):
-                raise FileProblem("The workbook is locked by a password. Save it without one.")
+                raise FileProblem(_("The workbook is locked by a password. Save it without one."))
             _unpack(bundle, parts)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, ValueError):
-        raise FileProblem("The workbook is damaged: it cannot be unpacked. Save it anew and try again.") from None
+        raise FileProblem(_("The workbook is damaged: it cannot be unpacked. Save it anew and try again.")) from None
 
 
 def _unpack(bundle: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> None:
@@ -96,11 +105,15 @@ def _unpack(bundle: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> None:
         unpacked = 0
         for block in _read(bundle, part):
             if not unpacked and b"<!DOCTYPE" in block[:65536].replace(b"\x00", b""):
-                raise FileProblem(f"The workbook holds definitions that no spreadsheet writes. {_SAVE_AS}")
+                raise FileProblem(
+                    _("The workbook holds definitions that no spreadsheet writes. %(save_as)s") % {"save_as": _SAVE_AS}
+                )
             unpacked += len(block)
             total += len(block)
             if total > UNPACKED_MAX or (unpacked > 2**20 and unpacked > RATIO_MAX * max(part.compress_size, 1)):
-                raise FileProblem(f"The workbook unpacks to far more than it holds. {_SAVE_AS}")
+                raise FileProblem(
+                    _("The workbook unpacks to far more than it holds. %(save_as)s") % {"save_as": _SAVE_AS}
+                )
 
 
 def _read(bundle: zipfile.ZipFile, part: zipfile.ZipInfo) -> Iterator[bytes]:

@@ -8,9 +8,11 @@ from uuid import UUID
 
 from django import template
 from django.utils.dates import MONTHS_3, WEEKDAYS_ABBR
+from django.utils.formats import get_format, number_format
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from phonebank.language import grouped
 from phonebank.whatsappapi.models import WaSenderSession
 from phonebank.whatsappapi.models.analytics import COUNTS
 from phonebank.whatsappapi.services.analytics import Point, Sums
@@ -32,21 +34,22 @@ def figure_rows(points: Iterable[Point]) -> SafeString:
         f'<tr><th scope="row" class="text-nowrap">{head(one)}</th>{cells(one.sums, is_hour=one.at is not None)}</tr>'
         for one in points
     )
-    return mark_safe("\n".join(rows))  # noqa: S308
+    return mark_safe("\n".join(rows))  # nosec B308, B703 # noqa: S308 - numbers and dates of ours
 
 
 @register.simple_tag
 def figure_cells(sums: Sums, is_hour: bool) -> SafeString:
     """The cells of one row, for the sum below the table."""
-    return mark_safe(cells(sums, is_hour=bool(is_hour)))  # noqa: S308
+    return mark_safe(cells(sums, is_hour=bool(is_hour)))  # nosec B308, B703 # noqa: S308 - numbers of ours
 
 
 def cells(sums: Sums, *, is_hour: bool) -> str:
-    text = "".join([f'<td class="text-end">{getattr(sums, name):,}</td>' for name in COUNTS])
+    text = "".join([f'<td class="text-end">{grouped(getattr(sums, name))}</td>' for name in COUNTS])
     if is_hour:
         return text
     up = sums.up_rate
-    return f'{text}<td class="text-end text-nowrap">{"" if up is None else f"{up:.1f} %"}</td>'
+    share = "" if up is None else f"{number_format(f'{up:.1f}', use_l10n=True)} %"
+    return f'{text}<td class="text-end text-nowrap">{share}</td>'
 
 
 @register.simple_tag
@@ -57,7 +60,7 @@ def session_options(sessions: Iterable[tuple[UUID, str]], chosen: WaSenderSessio
         f'<option value="s:{public_id}"{" selected" if public_id == mine else ""}>{escape(name)}</option>'
         for public_id, name in sessions
     )
-    return mark_safe("".join(options))  # noqa: S308
+    return mark_safe("".join(options))  # nosec B308, B703 # noqa: S308 - names are escaped above
 
 
 def labels(points: Sequence[Point]) -> list[str]:
@@ -75,4 +78,7 @@ def _day(day: date, months: Sequence[str], year: bool) -> str:
 
 def _words() -> tuple[list[str], list[str]]:
     """Names of the days (Monday first) and, from 1, of the months, in the reader's language."""
-    return [str(WEEKDAYS_ABBR[i]) for i in range(7)], ["", *(str(MONTHS_3[i]).title() for i in range(1, 13))]
+    months = [str(MONTHS_3[i]) for i in range(1, 13)]
+    if "b" not in get_format("DATE_FORMAT"):
+        months = [month.title() for month in months]
+    return [str(WEEKDAYS_ABBR[i]) for i in range(7)], ["", *months]

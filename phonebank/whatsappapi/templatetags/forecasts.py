@@ -7,7 +7,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django import template
+from django.utils.translation import ngettext
 
+from phonebank.language import grouped
 from phonebank.whatsappapi.services.forecast import Forecast
 
 register = template.Library()
@@ -45,7 +47,13 @@ def drawn(forecast: Forecast) -> Drawing:
     shown = [one for one in forecast.sessions if one.total]
     rows = [(one.name, one.total, one.cells) for one in shown]
     if len(shown) > LANES:
-        rows = [(f"{len(shown):,} sessions", forecast.sendable, forecast.totals)]
+        rows = [
+            (
+                ngettext("%(n)s session", "%(n)s sessions", len(shown)) % {"n": grouped(len(shown))},
+                forecast.sendable,
+                forecast.totals,
+            )
+        ]
     top = max((n for _, _, cells in rows for n in cells), default=0) or 1
     strips = [Strip(name, total, _bars(cells, top)) for name, total, cells in rows]
     zone = ZoneInfo(forecast.zone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +11,13 @@ from django import template
 from django.forms import BoundField, CheckboxInput, Select, SelectMultiple
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from phonebank.language import said
+from phonebank.whatsappapi.services import kept  # noqa: F401  (what said() has to know)
 
 register = template.Library()
 
@@ -40,6 +46,8 @@ def field(bound: BoundField, label: str = "", has_help: bool = True, **attrs: An
         if isinstance(widget, (Select, SelectMultiple))
         else "form-control"
     )
+    if is_code(widget):
+        attrs.setdefault("dir", "ltr")
     if bound.errors:
         css += " is-invalid"
         attrs["aria-invalid"] = "true"
@@ -57,6 +65,17 @@ def field(bound: BoundField, label: str = "", has_help: bool = True, **attrs: An
         "rendered": rendered,
         "is_check": is_check,
     }
+
+
+def is_code(widget: Any) -> bool:
+    """Numbers, addresses and the like run from left to right on every page."""
+    kind = getattr(widget, "input_type", "")
+    return "dir" not in widget.attrs and (
+        kind in {"email", "number", "password", "tel", "url"}
+        or widget.attrs.get("inputmode") in {"numeric", "tel", "url"}
+        or widget.attrs.get("autocomplete") in {"one-time-code", "tel", "username"}
+        or widget.attrs.get("spellcheck") == "false"
+    )
 
 
 @register.inclusion_tag("whatsappapi/_bar.html")
@@ -78,6 +97,12 @@ def phone(number: str) -> str:
 
 
 @register.filter
+def phone_option(number: str) -> str:
+    """The same for a list of choices, which holds no <bdi>: without these marks Arabic tears the number apart."""
+    return f"\u2068{phone(number)}\u2069"
+
+
+@register.filter
 def moment(at: datetime | None) -> str:
     """A time of today as the hour alone, any other with its date, in the person's zone and format; None as nothing."""
     if at is None:
@@ -89,11 +114,37 @@ def moment(at: datetime | None) -> str:
 @register.filter
 def span(seconds: float) -> str:
     """A length of time in the unit that fits: 3 ms, 1.2 s, 5 min, 3 h."""
-    if seconds < 1:
-        return f"{1000 * max(0.0, seconds):.0f}\u00a0ms"
-    if seconds < 60:
-        return f"{seconds:.1f}\u00a0s" if seconds < 10 else f"{seconds:.0f}\u00a0s"
-    return f"{seconds / 60:.0f}\u00a0min" if seconds < 7200 else f"{seconds / 3600:.0f}\u00a0h"
+    n, unit, places = 1000 * max(0.0, seconds), _("ms"), 0
+    if 1 <= seconds < 60:
+        n, unit, places = seconds, _("s"), int(seconds < 10)
+    elif 60 <= seconds < 7200:
+        n, unit = seconds / 60, _("min")
+    elif seconds >= 7200:
+        n, unit = seconds / 3600, _("h")
+    return f"{number_format(f'{n:.{places}f}', use_l10n=True)}\u00a0{unit}"
+
+
+@register.filter
+def in_language(text: str) -> str:
+    """A sentence that a row keeps (a reason, an alert, what came of something) in the reader's language."""
+    return said(text)
+
+
+@register.simple_tag
+def script_words() -> SafeString:
+    """What app.js says by itself, in the reader's language."""
+    words = {
+        "copied": _("Copied"),
+        "none": _("No session chosen yet."),
+        "unlimited": _("{count} chosen, no daily limit: room for everybody today."),
+        "enough": _("{count} chosen, room for {room} more messages today: enough."),
+        "short": _(
+            "{count} chosen, room for {room} more messages today. The other {rest} people follow on the next days."
+        ),
+        "all": _("All of them"),
+        "picked": _("{count} selected"),
+    }
+    return format_html('<meta name="words" content="{}">', json.dumps(words, ensure_ascii=False))
 
 
 @register.filter

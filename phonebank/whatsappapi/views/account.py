@@ -14,6 +14,8 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -26,7 +28,7 @@ from phonebank.whatsappapi.services import account_deletion, account_export, ann
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.views.access import act, back, campaign_or_404
 
-WRONG = "This is not your password. Nothing was done."
+WRONG = gettext_lazy("This is not your password. Nothing was done.")
 OPEN = [Campaign.State.DEALING, Campaign.State.SCHEDULED, Campaign.State.RUNNING, Campaign.State.PAUSED]
 
 
@@ -34,7 +36,7 @@ class ConfirmForm(forms.Form):
     """Who does this must know the password, or have come by a one-time link a moment ago."""
 
     password = forms.CharField(
-        strip=False, max_length=256, label="Your password",
+        strip=False, label=gettext_lazy("Your password"),
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )  # fmt: skip
 
@@ -48,30 +50,32 @@ class ConfirmForm(forms.Form):
         """Ten tries in five minutes: whoever found an open browser must not guess here."""
         user, request = self.request.user, self.request
         if not ratelimit.consume(request, action="reauthenticate", user=user):
-            raise forms.ValidationError("Too many tries. Wait a few minutes.")
+            raise forms.ValidationError(_("Too many tries. Wait a few minutes."))
         if not user.check_password(self.cleaned_data["password"]):
             raise forms.ValidationError(WRONG)
         return self.cleaned_data["password"]
 
 
 class AddressForm(ConfirmForm):
-    email = forms.EmailField(label="New e-mail address", max_length=254)
+    email = forms.EmailField(label=gettext_lazy("New e-mail address"), max_length=254)
     field_order = ["email", "password"]
 
     def clean_email(self) -> str:
         email = self.cleaned_data["email"].lower()
         if User.objects.filter(email__iexact=email).exists():
-            raise forms.ValidationError("There is an account with this address already.")
+            raise forms.ValidationError(_("There is an account with this address already."))
         return email
 
 
 class LeaveForm(ConfirmForm):
-    typed = forms.CharField(max_length=20, label="Type DELETE", widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    typed = forms.CharField(
+        max_length=20, label=gettext_lazy("Type DELETE"), widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
     field_order = ["typed", "password"]
 
     def clean_typed(self) -> str:
         if self.cleaned_data["typed"].strip().upper() != "DELETE":
-            raise forms.ValidationError("To confirm, type DELETE.")
+            raise forms.ValidationError(_("To confirm, type DELETE."))
         return "DELETE"
 
 
@@ -85,7 +89,7 @@ def address(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         EmailAddress.objects.add_new_email(request, request.user, form.cleaned_data["email"])
         record(actor=request.user, verb="user.address_asked", target=request.user)
-        messages.info(request, "Open the link in the mail that we sent there. Until then you log in as before.")
+        messages.info(request, _("Open the link in the mail that we sent there. Until then you log in as before."))
         return redirect("accounts:settings")
     context = {"nav": "settings", "form": form}
     return render(request, "whatsappapi/account_address.html", context, status=422 if form.errors else 200)
@@ -148,5 +152,5 @@ def dismiss(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def campaign_withdraw(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Takes a campaign that waits for approval back to its draft."""
     one = campaign_or_404(request.user, public_id)
-    done = act(request, approval_queue.withdraw, "It is a draft again. Nothing was sent.", campaign=one)
+    done = act(request, approval_queue.withdraw, _("It is a draft again. Nothing was sent."), campaign=one)
     return redirect("whatsappapi:wizard", public_id, "review") if done else redirect("whatsappapi:campaign", public_id)

@@ -16,11 +16,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.accounts import services as accounts
 from phonebank.accounts.forms import InviteForm
+from phonebank.accounts.mfa import has_factor
 from phonebank.accounts.models import OneTimeLink, Plan, Subscription, User
 from phonebank.audit.models import record
 from phonebank.whatsappapi.administration_forms import AddressForm, SubscriptionForm
@@ -65,7 +67,7 @@ def invite(request: HttpRequest) -> HttpResponse:
         return _users(request, form, status=422)
     email = form.cleaned_data["email"]
     token = accounts.make_link(purpose=Purpose.INVITE, email=email, hours=24 * 7, actor=request.user)
-    return _users(request, InviteForm(), made=_made(request, token, email, "invitation", "7 days"))
+    return _users(request, InviteForm(), made=_made(request, token, email, _("invitation"), _("7 days")))
 
 
 @require_safe
@@ -81,7 +83,13 @@ def user_plan(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     form = SubscriptionForm(request.POST, zone=request.user.time_zone)
     if not form.is_valid():
         return _user(request, one, plan_form=form, status=422)
-    act(request, subscriptions.change_subscription, f"Saved. {one.email} is told.", user=one, **form.cleaned_data)
+    act(
+        request,
+        subscriptions.change_subscription,
+        _("Saved. %(email)s is told.") % {"email": one.email},
+        user=one,
+        **form.cleaned_data,
+    )
     return redirect("whatsappapi:administration_user", public_id)
 
 
@@ -91,10 +99,10 @@ def user_switch(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Off or on."""
     one = _user_or_404(public_id)
     if request.POST.get("to") == "off":
-        done = "Switched off. Nothing of theirs is sent any more, and they are logged out everywhere."
+        done = _("Switched off. Nothing of theirs is sent any more, and they are logged out everywhere.")
         act(request, administration.switch_off, done, user=one)
     else:
-        act(request, administration.switch_on, "Switched on. Their campaigns wait until they resume them.", user=one)
+        act(request, administration.switch_on, _("Switched on. Their campaigns wait until they resume them."), user=one)
     return _back_to(request, one)
 
 
@@ -102,7 +110,7 @@ def user_switch(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @administrators
 def user_rights(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     one, is_one = _user_or_404(public_id), request.POST.get("to") == "administrator"
-    done = "They are an administrator now." if is_one else "They are an ordinary user now."
+    done = _("They are an administrator now.") if is_one else _("They are an ordinary user now.")
     act(request, administration.set_administrator, done, user=one, is_one=is_one)
     return _back_to(request, one)
 
@@ -114,7 +122,7 @@ def user_address(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     form = AddressForm(request.POST)
     if not form.is_valid():
         return _user(request, one, address_form=form, status=422)
-    done = "Saved. They log in with the new address."
+    done = _("Saved. They log in with the new address.")
     act(request, administration.change_address, done, user=one, email=form.cleaned_data["email"])
     return redirect("whatsappapi:administration_user", public_id)
 
@@ -129,7 +137,7 @@ def user_login_link(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     except ServiceError as error:
         messages.error(request, error.message)
         return redirect("whatsappapi:administration_user", public_id)
-    return _user(request, one, made=_made(request, token, one.email, "login link", "24 hours"))
+    return _user(request, one, made=_made(request, token, one.email, _("login link"), _("24 hours")))
 
 
 @require_POST
@@ -143,13 +151,13 @@ def user_mail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     if request.POST.get("what") == "verify" and address is not None:
         address.send_confirmation(request)
         record(actor=request.user, verb="user.verification_sent", target=one, owner=one)
-        messages.success(request, "A mail that proves their address is on its way.")
+        messages.success(request, _("A mail that proves their address is on its way."))
     else:
         form = ResetPasswordForm({"email": one.email})
         if form.is_valid():
             form.save(request)
             record(actor=request.user, verb="user.reset_sent", target=one, owner=one)
-            messages.success(request, "A mail to set a new password is on its way to them.")
+            messages.success(request, _("A mail to set a new password is on its way to them."))
     return redirect("whatsappapi:administration_user", public_id)
 
 
@@ -162,10 +170,25 @@ def user_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         raise Http404
     if request.method == "POST":
         if request.POST.get("typed", "").strip().lower() != one.email:
-            messages.error(request, "That is not their address. Nothing was deleted.")
-        elif act(request, account_deletion.begin, "The account is being deleted.", user=one):
+            messages.error(request, _("That is not their address. Nothing was deleted."))
+        elif act(request, account_deletion.begin, _("The account is being deleted."), user=one):
             return redirect("whatsappapi:administration")
     return render(request, "whatsappapi/administration_delete.html", frame("users", one=one))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrators
+def user_factor(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Takes somebody else's second factor away; their address is typed to confirm."""
+    one = _user_or_404(public_id)
+    if one.pk == request.user.pk or not has_factor(one):
+        raise Http404
+    if request.method == "POST":
+        if request.POST.get("typed", "").strip().lower() != one.email:
+            messages.error(request, _("That is not their address. Nothing was changed."))
+        elif act(request, administration.remove_factor, _("Removed. They are told."), user=one):
+            return redirect("whatsappapi:administration_user", public_id)
+    return render(request, "whatsappapi/administration_factor.html", frame("users", one=one))
 
 
 def _users(
@@ -209,6 +232,7 @@ def _user(request: HttpRequest, one: User, *, status: int = 200, **more: Any) ->
         unproven=accounts.unproven_address(one) if settings.EMAIL_URL else None,
         default=Plan.objects.get(slug=settings.DEFAULT_PLAN),
         is_leaving=AccountDeletion.objects.filter(user=one.pk).exists(),
+        with_factor=has_factor(one),
     )
     return render(request, "whatsappapi/administration_user.html", context | more, status=status)
 
@@ -228,9 +252,9 @@ def _rates(told: volumes.Account) -> list[tuple[str, int, float, bool]]:
     """Words, how many, of a hundred, and whether that is worth a look."""
     volume = told.volume
     return [
-        ("Delivered", told.delivered, told.delivered_share, False),
-        ("Failed", volume.failed, volume.failed_share, volume.failed_share > 10),
-        ("Asked to stop", volume.opted_out, volume.stopped_share, volume.stopped_share > 3),
+        (_("Delivered"), told.delivered, told.delivered_share, False),
+        (_("Failed"), volume.failed, volume.failed_share, volume.failed_share > 10),
+        (_("Asked to stop"), volume.opted_out, volume.stopped_share, volume.stopped_share > 3),
     ]
 
 

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.whatsappapi.alert_forms import AlertSettingsForm, ChannelForm, RuleForm
@@ -63,7 +64,7 @@ def incident(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def incident_acknowledge(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = get_object_or_404(Incident.objects.visible_to(request.user), public_id=public_id)
-    act(request, incidents.acknowledge, "You have taken it on. Nobody else is told.", incident=found)
+    act(request, incidents.acknowledge, _("You have taken it on. Nobody else is told."), incident=found)
     return redirect("whatsappapi:incident", public_id)
 
 
@@ -80,7 +81,7 @@ def rules(request: HttpRequest) -> HttpResponse:
     if (
         request.method == "POST"
         and form.is_valid()
-        and act(request, service.change_settings, "Saved.", **form.cleaned_data)
+        and act(request, service.change_settings, _("Saved."), **form.cleaned_data)
     ):
         return redirect("whatsappapi:alert_rules")
     context = {
@@ -105,7 +106,7 @@ def rule(request: HttpRequest, public_id: uuid.UUID | None = None) -> HttpRespon
         except ServiceError as error:
             form.add_error(None, error.message)
         else:
-            messages.success(request, "Saved.")
+            messages.success(request, _("Saved."))
             return redirect("whatsappapi:alert_rules")
     chosen = {str(one) for one in form["channels"].value() or ()}
     context = {
@@ -121,7 +122,7 @@ def rule(request: HttpRequest, public_id: uuid.UUID | None = None) -> HttpRespon
 @require_POST
 def rule_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = get_object_or_404(AlertRule.objects.visible_to(request.user), public_id=public_id)
-    act(request, service.remove_rule, "The rule is gone.", rule=found)
+    act(request, service.remove_rule, _("The rule is gone."), rule=found)
     return redirect("whatsappapi:alert_rules")
 
 
@@ -141,7 +142,9 @@ def channels(request: HttpRequest) -> HttpResponse:
         else:
             form = ChannelForm()
             if made.kind != Channel.Kind.WEBHOOK:
-                messages.success(request, f"{made.name} is there. Test it, then choose it in a rule.")
+                messages.success(
+                    request, _("%(name)s is there. Test it, then choose it in a rule.") % {"name": made.name}
+                )
                 return redirect("whatsappapi:alert_channels")
     rows = list(Channel.objects.visible_to(request.user))
     last: dict[int, Delivery] = {}
@@ -167,7 +170,7 @@ def channels(request: HttpRequest) -> HttpResponse:
 @require_POST
 def channel_test(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = get_object_or_404(Channel.objects.visible_to(request.user), public_id=public_id)
-    act(request, service.test, f"A test is on its way to {found.name}.", channel=found)
+    act(request, service.test, _("A test is on its way to %(name)s.") % {"name": found.name}, channel=found)
     return redirect("whatsappapi:alert_channels")
 
 
@@ -181,7 +184,7 @@ def channel_switch(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def channel_remove(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = get_object_or_404(Channel.objects.visible_to(request.user), public_id=public_id)
-    act(request, service.remove, f"{found.name} is gone.", channel=found)
+    act(request, service.remove, _("%(name)s is gone.") % {"name": found.name}, channel=found)
     return redirect("whatsappapi:alert_channels")
 
 
@@ -200,5 +203,5 @@ def log(request: HttpRequest) -> HttpResponse:
 @require_POST
 def replay(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = get_object_or_404(Delivery.objects.visible_to(request.user), public_id=public_id)
-    act(request, service.replay, "It is sent once more.", delivery=found)
+    act(request, service.replay, _("It is sent once more."), delivery=found)
     return redirect("whatsappapi:alert_log")

@@ -12,9 +12,13 @@ from django.core.paginator import Paginator
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.dateparse import parse_date
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from phonebank.audit.models import record
+from phonebank.language import grouped
 from phonebank.whatsappapi.models import SessionGroup, WaSenderSession
 from phonebank.whatsappapi.models.analytics import BOUNDS
 from phonebank.whatsappapi.services import analytics as service
@@ -29,12 +33,30 @@ from phonebank.whatsappapi.views.contacts import download
 
 ROWS = 25  # sessions in the comparison
 TIMELINE = 92  # days for which the status is drawn
-RANGES = {"1": "Today", "7": "7 days", "30": "30 days", "90": "90 days", "365": "A year", "own": "Own dates"}
+RANGES = {
+    "1": gettext_lazy("Today"),
+    "7": gettext_lazy("7 days"),
+    "30": gettext_lazy("30 days"),
+    "90": gettext_lazy("90 days"),
+    "365": gettext_lazy("A year"),
+    "own": gettext_lazy("Own dates"),
+}
 COLUMNS = [
-    ("Session", "name"), ("Sent", "sent"), ("Delivered", "delivered"), ("Read", "read"), ("Answered", "replied"),
-    ("Failed", "failed"), ("Opted out", "opted_out"), ("Connected", "up"),
-]  # fmt: skip
-STEPS = [("Sent", "sent"), ("Delivered", "delivered"), ("Read", "read"), ("Answered", "replied")]
+    (gettext_lazy("Session"), "name"),
+    (gettext_lazy("Sent"), "sent"),
+    (gettext_lazy("Delivered"), "delivered"),
+    (gettext_lazy("Read"), "read"),
+    (gettext_lazy("Answered"), "replied"),
+    (gettext_lazy("Failed"), "failed"),
+    (gettext_lazy("Opted out"), "opted_out"),
+    (gettext_lazy("Connected"), "up"),
+]
+STEPS = [
+    (gettext_lazy("Sent"), "sent"),
+    (gettext_lazy("Delivered"), "delivered"),
+    (gettext_lazy("Read"), "read"),
+    (gettext_lazy("Answered"), "replied"),
+]
 
 
 @dataclass(frozen=True)
@@ -107,7 +129,7 @@ def export_analytics(request: HttpRequest, what: str, form: str) -> HttpResponse
 def _read(request: HttpRequest) -> Asked:
     """Somebody else's session or group is not there. Dates that mean nothing: a week, and why."""
     given, user = request.GET, request.user
-    kind, _, wanted = given.get("of", "").partition(":")
+    kind, __, wanted = given.get("of", "").partition(":")
     session = group = None
     if wanted and kind in ("s", "g"):
         try:
@@ -129,11 +151,11 @@ def _read(request: HttpRequest) -> Asked:
     first, last = _date(given.get("from", "")), _date(given.get("to", ""))
     if first is None or last is None:
         missing = given.get("from") or given.get("to")
-        return Asked(week, "own", "Choose both days. The last seven days are shown." if missing else "")
+        return Asked(week, "own", _("Choose both days. The last seven days are shown.") if missing else "")
     try:
         service.check_range(first, last)
     except ServiceError as error:
-        return Asked(week, "own", f"{error.message} The last seven days are shown instead.")
+        return Asked(week, "own", _("%(message)s The last seven days are shown instead.") % {"message": error.message})
     return Asked(Scope(user, first, last, session, group), "own")
 
 
@@ -160,13 +182,16 @@ def _tiles(found: Report, before: service.Sums) -> list[dict[str, Any]]:
     """Headline figures with what they were in the time before, and their course as a line."""
     now = found.total
     rates = [
-        ("Sent", now.sent, before.sent, "sent"), ("Delivered", now.delivery_rate, before.delivery_rate, "delivered"),
-        ("Read", now.read_rate, before.read_rate, "read"), ("Answered", now.reply_rate, before.reply_rate, "replied"),
-        ("Failed", now.failed, before.failed, "failed"), ("Opted out", now.opted_out, before.opted_out, "opted_out"),
-        ("Connected", now.up_rate, before.up_rate, "up"),
-    ]  # fmt: skip
-    hints = {"delivered": "of what was sent", "read": "of what was delivered", "replied": "of what was sent",
-             "up": "of the time that is known"}  # fmt: skip
+        (_("Sent"), now.sent, before.sent, "sent"),
+        (_("Delivered"), now.delivery_rate, before.delivery_rate, "delivered"),
+        (_("Read"), now.read_rate, before.read_rate, "read"),
+        (_("Answered"), now.reply_rate, before.reply_rate, "replied"),
+        (_("Failed"), now.failed, before.failed, "failed"),
+        (_("Opted out"), now.opted_out, before.opted_out, "opted_out"),
+        (_("Connected"), now.up_rate, before.up_rate, "up"),
+    ]
+    hints = {"delivered": _("of what was sent"), "read": _("of what was delivered"), "replied": _("of what was sent"),
+             "up": _("of the time that is known")}  # fmt: skip
     return [
         {
             "label": label,
@@ -183,8 +208,8 @@ def _in_words(value: float | None, is_rate: bool) -> str:
     if value is None:
         return "–"
     if not is_rate:
-        return f"{value:,.0f}"
-    return f"{value:.1f} %" if value < 99.95 else "100 %"
+        return grouped(round(value))
+    return f"{number_format(f'{value:.1f}', use_l10n=True)}\u00a0%" if value < 99.95 else "100\u00a0%"
 
 
 def _sparkline(values: list[int]) -> str:
@@ -227,12 +252,23 @@ def _drawn(found: Report) -> dict[str, Any]:
         "sent": [max(0, one.sent - one.delivered) for one in sums],
         "failed": [one.failed for one in sums],
         "hours": [f"{hour:02d}" for hour in range(24)],
-        "hoursSent": [sent for sent, _ in found.hours],
-        "hoursRead": [read for _, read in found.hours],
+        "hoursSent": [sent for sent, __ in found.hours],
+        "hoursRead": [read for __, read in found.hours],
         "times": [_up_to(i) for i in shown],
         "deliveries": [found.times[i] for i in shown],
+        "words": {
+            "read": _("Read"),
+            "delivered": _("Delivered, not read"),
+            "sent": _("Sent, not confirmed"),
+            "failed": _("Failed"),
+            "all": _("Sent"),
+            "arrived": _("Delivered"),
+            "table": _("The figures stand in the table."),
+        },
     }
 
 
 def _up_to(bucket: int) -> str:
-    return f"to {span(BOUNDS[bucket])}" if bucket < len(BOUNDS) else f"over {span(BOUNDS[-1])}"
+    if bucket < len(BOUNDS):
+        return _("to %(span)s") % {"span": span(BOUNDS[bucket])}
+    return _("over %(span)s") % {"span": span(BOUNDS[-1])}

@@ -12,6 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.accounts.models import User
@@ -30,9 +32,9 @@ NAMED = 12  # sessions named on the page that asks
 RESULTS = 100
 # What the pages say: the button, the act under way, the act done.
 WORDS = {
-    Verb.CONNECT: ("Connect", "Connecting", "Connected"),
-    Verb.DISCONNECT: ("Disconnect", "Disconnecting", "Disconnected"),
-    Verb.DELETE: ("Delete", "Deleting", "Deleted"),
+    Verb.CONNECT: (gettext_lazy("Connect"), gettext_lazy("Connecting"), gettext_lazy("Connected")),
+    Verb.DISCONNECT: (gettext_lazy("Disconnect"), gettext_lazy("Disconnecting"), gettext_lazy("Disconnected")),
+    Verb.DELETE: (gettext_lazy("Delete"), gettext_lazy("Deleting"), gettext_lazy("Deleted")),
 }
 LIGHTS = {"done": "green", "skipped": "", "failed": "red", "left": "", "": "blue"}
 
@@ -77,7 +79,7 @@ def _rows(user: User, given: QueryDict) -> QuerySet[WaSenderSession]:
     rows = sessions_of(user).filter(public_id__in=ids)
     if rows.count() != len(ids):
         if WaSenderSession.objects.usable_by(user).filter(public_id__in=ids).count() == len(ids):
-            raise PermissionDenied("You may not act on several sessions that are shared with you. Nothing was done.")
+            raise PermissionDenied(_("You may not act on several sessions that are shared with you. Nothing was done."))
         note_missing(user, ids - set(rows.values_list("public_id", flat=True)), "a bulk action")
         raise Http404
     return rows
@@ -137,5 +139,5 @@ def _eta(action: BulkAction, gone: int) -> Any:
 @require_POST
 def bulk_stop(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     action = get_object_or_404(BulkAction.objects.visible_to(request.user), public_id=public_id)
-    act(request, service.stop, "Stopped. What was done stays done.", action=action)
+    act(request, service.stop, _("Stopped. What was done stays done."), action=action)
     return redirect("whatsappapi:bulk_action", public_id)

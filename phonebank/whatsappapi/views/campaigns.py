@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from phonebank.whatsappapi.models import Campaign, CampaignCount
@@ -75,7 +76,7 @@ def campaign_cancel(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     one = campaign_or_404(request.user, public_id)
     if one.state != State.DRAFT:
         return _act(request, public_id, service.cancel)
-    act(request, service.cancel, f"The draft {one.name} is discarded.", campaign=one)
+    act(request, service.cancel, _("The draft %(name)s is discarded.") % {"name": one.name}, campaign=one)
     return redirect("whatsappapi:campaigns")
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.db.models import Sum, prefetch_related_objects
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import Campaign, CampaignCount, SessionGroup, WaSenderSession
@@ -17,7 +18,7 @@ from phonebank.whatsappapi.services.gateways import accounts_for, can_receive_we
 from phonebank.whatsappapi.services.health import RATE_LIMITED, Health, health, resets_at, used_today
 
 Status = WaSenderSession.Status
-ENDED = Health("red", "Shared access ended", "Its owner does not share it with you any more.")
+ENDED = Health("red", _("Shared access ended"), _("Its owner does not share it with you any more."))
 LINKING = {Status.NEED_SCAN, Status.CONNECTING, Status.NEED_PASSKEY}
 
 
@@ -135,4 +136,4 @@ def deaf_account(card: Card) -> list[str]:
     account = card.wa_session.account
     if can_receive_webhooks(account):
         return []
-    return ["Its gateway account" if card.is_lent else account.name]
+    return [str(_("Its gateway account")) if card.is_lent else account.name]

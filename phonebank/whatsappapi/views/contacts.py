@@ -9,9 +9,11 @@ from django.core.paginator import Paginator
 from django.db.models import Func, OuterRef, QuerySet, Subquery, TextField
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.audit.models import record
+from phonebank.language import in_english
 from phonebank.whatsappapi.contact_forms import ListForm
 from phonebank.whatsappapi.models import ConsentRecord, Contact, ContactList
 from phonebank.whatsappapi.services import contacts as service
@@ -29,7 +31,7 @@ def contacts(request: HttpRequest) -> HttpResponse:
     """The lists; POST makes an empty one."""
     form = ListForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        act(request, service.create_list, "The list was made. Add people to it.", name=form.cleaned_data["name"])
+        act(request, service.create_list, _("The list was made. Add people to it."), name=form.cleaned_data["name"])
         return redirect("whatsappapi:contacts")
     page = Paginator(ContactList.objects.visible_to(request.user), LISTS).get_page(request.GET.get("page"))
     counts = count_people(page.object_list)
@@ -44,7 +46,7 @@ def contact_list(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     row = _list_or_404(request, public_id)
     form = ListForm(request.POST or None, initial={"name": row.name})
     if request.method == "POST" and form.is_valid():
-        done = act(request, service.rename_list, "Renamed.", contact_list=row, name=form.cleaned_data["name"])
+        done = act(request, service.rename_list, _("Renamed."), contact_list=row, name=form.cleaned_data["name"])
         return redirect("whatsappapi:contacts" if done else request.path)
     context = {"nav": "contacts", "list": row, "counts": count_people([row])[row.pk], "form": form}
     return render(request, "whatsappapi/contact_list.html", context, status=422 if form.errors else 200)
@@ -53,7 +55,12 @@ def contact_list(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def contact_list_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     row = _list_or_404(request, public_id)
-    act(request, service.delete_list, f"“{row.name}” was deleted. Its people are still contacts.", contact_list=row)
+    act(
+        request,
+        service.delete_list,
+        _("“%(name)s” was deleted. Its people are still contacts.") % {"name": row.name},
+        contact_list=row,
+    )
     return redirect("whatsappapi:contacts")
 
 
@@ -62,13 +69,14 @@ def export_people(request: HttpRequest, form: str) -> HttpResponse | StreamingHt
     """The people of the search in the address, as a CSV or XLSX file."""
     if form not in ("csv", "xlsx"):
         raise Http404
-    _, rows = chosen_people(request)
+    __, rows = chosen_people(request)
     record(actor=request.user, verb="contacts.exported", owner=request.user, form=form)
     return download(_people(rows), "contacts", form)
 
 
 def download(rows: Iterator[Sequence[str]], name: str, form: str) -> StreamingHttpResponse | FileResponse:
-    """An attachment, written while it is read."""
+    """An attachment, written while it is read; in English, for a file may come back as an import."""
+    rows = in_english(rows)
     if form == "xlsx":
         return FileResponse(xlsx_file(rows), as_attachment=True, filename=f"{name}.xlsx")
     answer = StreamingHttpResponse(csv_blocks(rows), content_type="text/csv; charset=utf-8")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import Exists, OuterRef
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.models import Campaign, Contact, GatewayAccount, Kind, Message, State, WaSenderSession
@@ -32,24 +33,63 @@ def first_steps(user: User) -> list[Step]:
     session = own.order_by("-is_default", "created_at").values_list("public_id", flat=True).first()
     page = reverse("whatsappapi:session", args=[session]) if session else reverse("whatsappapi:create_session")
     if done["proof"] or settings.PUBLIC_URL:
-        proof = "The first event that comes in proves it, while a session links. Replies and STOP arrive this way."
+        proof = _("The first event that comes in proves it, while a session links. Replies and STOP arrive this way.")
     else:
-        proof = "Give this installation an https address (PUBLIC_URL). Replies and STOP arrive this way."
+        proof = _("Give this installation an https address (PUBLIC_URL). Replies and STOP arrive this way.")
     return [
-        Step("Add your gateway account", "Paste the access token of your WaSender account.",
-             reverse("whatsappapi:gateway"), "Add the token", done["account"]),
-        Step("Let the gateway reach this server", proof, reverse("whatsappapi:gateway"), "See how", done["proof"]),
-        Step("Create a session", "One session is one WhatsApp number.",
-             reverse("whatsappapi:create_session"), "Create it", done["session"]),
-        Step("Scan its code", "With the phone of that number: Settings, Linked devices.", page, "Show the code",
-             done["scan"]),
-        Step("Send a test message to yourself", "See on your own phone that it works.", page, "Open the session",
-             done["test"]),
-        Step("Import people", "A list of those who agreed to be written to.",
-             reverse("whatsappapi:import_contacts"), "Import", done["people"]),
-        Step("Start the first campaign", "Write it, choose the sessions, look at it once more, start.",
-             reverse("whatsappapi:send_campaign"), "Write it", done["campaign"]),
-    ]  # fmt: skip
+        Step(
+            _("Add your gateway account"),
+            _("Paste the access token of your WaSender account."),
+            reverse("whatsappapi:gateway"),
+            _("Add the token"),
+            done["account"],
+        ),
+        Step(
+            _("Let the gateway reach this server"), proof, reverse("whatsappapi:gateway"), _("See how"), done["proof"]
+        ),
+        Step(
+            _("Create a session"),
+            _("One session is one WhatsApp number."),
+            reverse("whatsappapi:create_session"),
+            _("Create it"),
+            done["session"],
+        ),
+        Step(
+            _("Scan its code"),
+            _("With the phone of that number: Settings, Linked devices."),
+            page,
+            _("Show the code"),
+            done["scan"],
+        ),
+        *_to_send(done, page),
+    ]
+
+
+def _to_send(done: dict[str, bool], page: str) -> list[Step]:
+    """What follows once a number is linked."""
+    return [
+        Step(
+            _("Send a test message to yourself"),
+            _("See on your own phone that it works."),
+            page,
+            _("Open the session"),
+            done["test"],
+        ),
+        Step(
+            _("Import people"),
+            _("A list of those who agreed to be written to."),
+            reverse("whatsappapi:import_contacts"),
+            _("Import"),
+            done["people"],
+        ),
+        Step(
+            _("Start the first campaign"),
+            _("Write it, choose the sessions, look at it once more, start."),
+            reverse("whatsappapi:send_campaign"),
+            _("Write it"),
+            done["campaign"],
+        ),
+    ]
 
 
 def _what_is_done(user: User) -> dict[str, bool]:

@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
@@ -42,7 +43,9 @@ def gateway(request: HttpRequest) -> HttpResponse:
         except ServiceError as error:
             form.add_error("token", error.message)
         else:
-            messages.success(request, f"{account.name} is connected. You can create sessions on it now.")
+            messages.success(
+                request, _("%(name)s is connected. You can create sessions on it now.") % {"name": account.name}
+            )
             return redirect("whatsappapi:gateway")
     mine, manage = accounts_for(request.user), manageable_by(request.user)
     seen = GatewayAccount.objects.filter(Q(pk__in=mine.values("pk")) | Q(pk__in=manage.values("pk")))
@@ -107,10 +110,12 @@ def gateway_account(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         except ServiceError as error:
             form.add_error("token", error.message)
         else:
-            messages.success(request, f"{account.name} uses the new token. The sessions stay as they are.")
+            messages.success(
+                request, _("%(name)s uses the new token. The sessions stay as they are.") % {"name": account.name}
+            )
             return redirect("whatsappapi:gateway")
     if is_operators and grants.is_bound and grants.is_valid():
-        act(request, grant, "Saved.", account=account, users=grants.cleaned_data["granted_to"])
+        act(request, grant, _("Saved."), account=account, users=grants.cleaned_data["granted_to"])
         return redirect("whatsappapi:gateway_account", public_id)
     context = {
         "nav": "gateway",
@@ -132,7 +137,10 @@ def gateway_remove(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         except ServiceError as error:
             form.add_error(None, error.message)
         else:
-            messages.success(request, f"{account.name} is removed, its token wiped. At WaSender nothing was deleted.")
+            messages.success(
+                request,
+                _("%(name)s is removed, its token wiped. At WaSender nothing was deleted.") % {"name": account.name},
+            )
             for note in notes:
                 messages.warning(request, note)
             return redirect("whatsappapi:gateway")
@@ -168,7 +176,7 @@ def adopt(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
                 messages.error(request, sentence)
             if done.sessions:
                 names = ", ".join(one.session_name for one in done.sessions)
-                messages.success(request, f"Taken over: {names}.")
+                messages.success(request, _("Taken over: %(names)s.") % {"names": names})
                 return redirect("whatsappapi:sessions")
             return redirect("whatsappapi:adopt", public_id)
     context |= {"listed": listed, "form": form, "hears": can_receive_webhooks(account)}

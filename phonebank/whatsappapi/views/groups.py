@@ -7,6 +7,7 @@ import uuid
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from phonebank.whatsappapi.forms import GroupForm
@@ -31,7 +32,7 @@ def groups(request: HttpRequest) -> HttpResponse:
         except ServiceError as error:
             form.add_error(FIELDS.get(error.code), error.message)
         else:
-            messages.success(request, f"The group {group.name} is there. Choose who is in it.")
+            messages.success(request, _("The group %(name)s is there. Choose who is in it.") % {"name": group.name})
             return redirect("whatsappapi:group", group.public_id)
     _note(request, form)
     mine = list(service.groups_of(request.user))
@@ -61,7 +62,7 @@ def group(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         except ServiceError as error:
             form.add_error(FIELDS.get(error.code), error.message)
         else:
-            messages.success(request, "Saved.")
+            messages.success(request, _("Saved."))
             return redirect("whatsappapi:group", public_id)
     _note(request, form)
     if form.is_bound:
@@ -86,5 +87,10 @@ def _note(request: HttpRequest, form: GroupForm) -> None:
 @require_POST
 def group_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = get_object_or_404(SessionGroup.objects.visible_to(request.user), public_id=public_id)
-    act(request, service.delete_group, f"The group {found.name} is gone. Its sessions stay.", group=found)
+    act(
+        request,
+        service.delete_group,
+        _("The group %(name)s is gone. Its sessions stay.") % {"name": found.name},
+        group=found,
+    )
     return redirect("whatsappapi:groups")

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.accounts.models import Plan
@@ -44,7 +45,7 @@ def plan(request: HttpRequest, slug: str = "") -> HttpResponse:
             except ServiceError as error:
                 form.add_error(error.code if error.code in form.fields else None, error.message)
             else:
-                messages.success(request, "Saved.")
+                messages.success(request, _("Saved."))
                 return redirect("whatsappapi:administration_plans")
     context = frame("plans", plan=row, form=form, effect=effect)
     return render(request, "whatsappapi/administration_plan.html", context, status=422 if form.errors else 200)
@@ -54,7 +55,7 @@ def plan(request: HttpRequest, slug: str = "") -> HttpResponse:
 @administrators
 def plan_delete(request: HttpRequest, slug: str) -> HttpResponse:
     row = get_object_or_404(Plan, slug=slug)
-    act(request, subscriptions.delete_plan, f"The plan {row.name} is deleted.", plan=row)
+    act(request, subscriptions.delete_plan, _("The plan %(name)s is deleted.") % {"name": row.name}, plan=row)
     return redirect("whatsappapi:administration_plans")
 
 
@@ -79,10 +80,10 @@ def approval_decide(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     if request.POST.get("verb") == "approve":
         people = request.POST.get("people", "")
         seen = int(people) if people.isascii() and people.isdecimal() and len(people) < 10 else 0
-        act(request, approval_queue.approve, "Approved. Its owner is told.", public_id=public_id, people=seen)
+        act(request, approval_queue.approve, _("Approved. Its owner is told."), public_id=public_id, people=seen)
     else:
         reason = request.POST.get("reason", "")
-        done = "Not approved. Its owner reads why."
+        done = _("Not approved. Its owner reads why.")
         act(request, approval_queue.refuse, done, public_id=public_id, reason=reason)
     return redirect("whatsappapi:administration_approvals")
 
@@ -98,7 +99,7 @@ def banner(request: HttpRequest) -> HttpResponse:
         except ServiceError as error:
             form.add_error(error.code if error.code in form.fields else None, error.message)
         else:
-            messages.success(request, "Everybody reads it from then on.")
+            messages.success(request, _("Everybody reads it from then on."))
             return redirect("whatsappapi:administration_announcements")
     rows = list(Announcement.objects.select_related("made_by")[:SHOWN])
     context = frame("announcements", form=form, rows=rows, now=timezone.now())
@@ -109,7 +110,7 @@ def banner(request: HttpRequest) -> HttpResponse:
 @require_POST
 @administrators
 def banner_take_back(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    act(request, announcements.take_back, "Nobody sees it any more.", public_id=public_id)
+    act(request, announcements.take_back, _("Nobody sees it any more."), public_id=public_id)
     return redirect("whatsappapi:administration_announcements")
 
 
@@ -120,7 +121,7 @@ def settings(request: HttpRequest) -> HttpResponse:
     row = Installation.objects.filter(pk=1).select_related("stopped_by").first()
     form = ApprovalForm(request.POST or None, initial={"above": row.approval_above if row else None})
     if request.method == "POST" and form.is_valid():
-        act(request, administration.set_approval, "Saved.", above=form.cleaned_data["above"])
+        act(request, administration.set_approval, _("Saved."), above=form.cleaned_data["above"])
         return redirect("whatsappapi:administration_settings")
     context: dict[str, Any] = frame("settings", form=form, installation=row, groups=settings_report.report())
     status = 422 if form.errors else 200

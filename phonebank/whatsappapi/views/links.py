@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -31,7 +32,7 @@ def phone_link(request: HttpRequest, token: str) -> HttpResponse:
     if link is None:
         response = render(request, "whatsappapi/phone_link_ended.html", status=410)
     elif not links.may_view(link):
-        response = HttpResponse("Too many requests. Wait a minute.", status=429, content_type="text/plain")
+        response = HttpResponse(_("Too many requests. Wait a minute."), status=429, content_type="text/plain")
         response["Retry-After"] = "60"
     else:
         response = _answer(request, token, link)
@@ -105,7 +106,7 @@ def phone_link_make(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def phone_link_revoke(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     wa_session = session_or_404(request.user, public_id, "link")
-    act(request, links.revoke, "Its links have ended.", wa_session=wa_session)
+    act(request, links.revoke, _("Its links have ended."), wa_session=wa_session)
     return redirect("whatsappapi:session", public_id)
 
 
@@ -119,7 +120,7 @@ def session_probe(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             partner = session_or_404(request.user, uuid.UUID(asked))
         except ValueError:
             raise Http404 from None
-    done = "The first one leaves within a minute." if partner else "The self-check is off."
+    done = _("The first one leaves within a minute.") if partner else _("The self-check is off.")
     act(request, probes.switch, done, wa_session=wa_session, partner=partner)
     return redirect(reverse("whatsappapi:session_history", args=[public_id]) + "#probe")
 
@@ -128,5 +129,5 @@ def session_probe(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def session_reconnects(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Reconnecting by itself, on or off."""
     wa_session = session_or_404(request.user, public_id)
-    act(request, reconnect.switch, "Saved.", wa_session=wa_session, is_on="on" in request.POST)
+    act(request, reconnect.switch, _("Saved."), wa_session=wa_session, is_on="on" in request.POST)
     return redirect("whatsappapi:session_settings", public_id)

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.whatsappapi.message_forms import TemplateForm
@@ -59,7 +60,12 @@ def message_template_preview(request: HttpRequest) -> HttpResponse:
 @require_POST
 def message_template_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = get_object_or_404(MessageTemplate.objects.visible_to(request.user), public_id=public_id)
-    act(request, service.delete_template, f"{found.name} is deleted. What was sent with it stays.", template=found)
+    act(
+        request,
+        service.delete_template,
+        _("%(name)s is deleted. What was sent with it stays.") % {"name": found.name},
+        template=found,
+    )
     return redirect("whatsappapi:message_templates")
 
 

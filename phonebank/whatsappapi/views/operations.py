@@ -13,6 +13,8 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -20,6 +22,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from phonebank.whatsappapi.models import Campaign, WorkerReport
 from phonebank.whatsappapi.services import metrics, operations
 from phonebank.whatsappapi.views.access import act
+from phonebank.whatsappapi.views.tallies import LABELS
 
 SHOWN = 50  # campaigns under way
 COLUMNS = 8  # of the grid of shards
@@ -57,8 +60,13 @@ class WorkerCard:
     @property
     def sent(self) -> list[tuple[str, int]]:
         """Outcomes in a person's words."""
-        words = {"accepted": "Accepted", "rejected": "Refused", "deferred": "Put off", "not_sent": "Not sent",
-                 "unknown": "No clear answer"}  # fmt: skip
+        words = {
+            "accepted": _("Accepted"),
+            "rejected": pgettext("messages", "Refused"),
+            "deferred": _("Put off"),
+            "not_sent": _("Not sent"),
+            "unknown": _("No clear answer"),
+        }
         return [(text, self.report.outcomes[name]) for name, text in words.items() if self.report.outcomes.get(name)]
 
 
@@ -100,7 +108,8 @@ def status(request: HttpRequest) -> HttpResponse:
 def check_counters(request: HttpRequest, public_id: str) -> HttpResponse:
     """Counts the rows of one campaign, whoever's it is, against its counters."""
     campaign = get_object_or_404(Campaign, public_id=public_id)
-    context = {"nav": "status", "campaign": campaign, "drift": operations.drift(campaign), "is_checked": True}
+    drift = [(one, LABELS.get(one.state, one.state)) for one in operations.drift(campaign)]
+    context = {"nav": "status", "campaign": campaign, "drift": drift, "is_checked": True}
     template = "whatsappapi/status_check.html"
     return render(request, f"{template}#line" if request.htmx else template, context)
 
@@ -109,7 +118,7 @@ def check_counters(request: HttpRequest, public_id: str) -> HttpResponse:
 @_administrators
 def stop(request: HttpRequest) -> HttpResponse:
     if _typed(request, "STOP"):
-        done = "Nothing is sent any more, for anybody. What is queued is kept."
+        done = _("Nothing is sent any more, for anybody. What is queued is kept.")
         act(request, operations.stop_everything, done, reason=request.POST.get("reason", ""))
     return redirect("whatsappapi:status")
 
@@ -118,7 +127,7 @@ def stop(request: HttpRequest) -> HttpResponse:
 @_administrators
 def resume(request: HttpRequest) -> HttpResponse:
     if _typed(request, "RESUME"):
-        act(request, operations.resume_everything, "Sending goes on where it was.")
+        act(request, operations.resume_everything, _("Sending goes on where it was."))
     return redirect("whatsappapi:status")
 
 
@@ -137,7 +146,7 @@ def prometheus(request: HttpRequest) -> HttpResponse:
 def _typed(request: HttpRequest, word: str) -> bool:
     if request.POST.get("typed", "").strip().upper() == word:
         return True
-    messages.error(request, f"To confirm, type {word}. Nothing was changed.")
+    messages.error(request, _("To confirm, type %(word)s. Nothing was changed.") % {"word": word})
     return False
 
 

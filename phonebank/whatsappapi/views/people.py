@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.whatsappapi.contact_forms import ContactForm, GrantForm, PeopleForm, WithdrawForm
@@ -65,7 +66,7 @@ def add_person(request: HttpRequest) -> HttpResponse:
         except ServiceError as error:
             form.add_error("phone", error.message)
         else:
-            messages.success(request, "Added. They can be written to once you note how they agreed.")
+            messages.success(request, _("Added. They can be written to once you note how they agreed."))
             return redirect("whatsappapi:person", made.public_id)
     context = {"nav": "contacts", "form": form}
     return render(request, "whatsappapi/person_form.html", context, status=422 if form.errors else 200)
@@ -94,7 +95,7 @@ def edit_person(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         except ServiceError as error:
             form.add_error("phone", error.message)
         else:
-            merged = "You had two contacts with this number: they are one now." if left.pk != one.pk else "Saved."
+            merged = _("You had two contacts with this number: they are one now.") if left.pk != one.pk else _("Saved.")
             messages.success(request, merged)
             return redirect("whatsappapi:person", left.public_id)
     context = {"nav": "contacts", "form": form, "person": one}
@@ -106,7 +107,7 @@ def grant_consent(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     one, form = _person_or_404(request, public_id), GrantForm(request.POST)
     if not form.is_valid():
         return _record(request, one, grant=form)
-    act(request, consent.grant, "Noted. They can be written to.", contact=one, **form.cleaned_data)
+    act(request, consent.grant, _("Noted. They can be written to."), contact=one, **form.cleaned_data)
     return redirect("whatsappapi:person", one.public_id)
 
 
@@ -115,7 +116,7 @@ def withdraw_consent(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse
     one, form = _person_or_404(request, public_id), WithdrawForm(request.POST)
     if not form.is_valid():
         return _record(request, one, withdraw=form)
-    done = "Noted. Nothing more is sent to them, by any of your sessions."
+    done = _("Noted. Nothing more is sent to them, by any of your sessions.")
     act(request, consent.withdraw, done, contact=one, **form.cleaned_data)
     return redirect("whatsappapi:person", one.public_id)
 
@@ -125,7 +126,7 @@ def erase_person(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Asks first: nobody can bring them back."""
     one = _person_or_404(request, public_id)
     if request.method == "POST":
-        done = "Nothing more is sent to them. They are being erased; this takes a moment."
+        done = _("Nothing more is sent to them. They are being erased; this takes a moment.")
         act(request, erasure.erase, done, contact=one)
         return redirect("whatsappapi:people")
     return render(request, "whatsappapi/person_erase.html", {"nav": "contacts", "person": one})

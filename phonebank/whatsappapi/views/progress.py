@@ -11,22 +11,25 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext, pgettext
 from django.views.decorators.http import require_POST
 
 from phonebank.accounts.models import User
-from phonebank.whatsappapi.models import Campaign, CampaignCount, WaSenderSession
+from phonebank.language import grouped
+from phonebank.whatsappapi.models import Campaign, WaSenderSession
 from phonebank.whatsappapi.services import brakes, runs, senders
 from phonebank.whatsappapi.services.capabilities import LENT_TO
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.feed import feed
-from phonebank.whatsappapi.services.health import with_light
-from phonebank.whatsappapi.services.progress import Progress, glance
+from phonebank.whatsappapi.services.health import LIMIT_REACHED, RATE_LIMITED, with_light
+from phonebank.whatsappapi.services.progress import NOBODY, Progress, glance
 from phonebank.whatsappapi.views.access import act, campaign_or_404
 from phonebank.whatsappapi.views.cards import Card, cards
 from phonebank.whatsappapi.views.tallies import tally
@@ -39,19 +42,29 @@ OPEN = LIVE | {State.PAUSED}
 OVER = {State.COMPLETED, State.CANCELLED, State.EXPIRED}
 BEAT, REST = 3, 15  # seconds between two looks while it runs, and afterwards, when people still read it
 MANY_FAIL = 0.1  # of those that ended: worth a word
-PASSING = ("Limit reached", "Rate limited")  # red, but it goes on by itself
+PASSING = (LIMIT_REACHED, RATE_LIMITED)  # red, but it goes on by itself
 # Colour and word of a campaign's state.
 CHIPS = {
-    State.DRAFT: ("", "Draft"),
-    State.DEALING: ("blue", "Preparing"),
-    State.SCHEDULED: ("blue", "Scheduled"),
-    State.RUNNING: ("green", "Running"),
-    State.PAUSED: ("yellow", "Paused"),
-    State.COMPLETED: ("", "Finished"),
-    State.CANCELLED: ("", "Cancelled"),
-    State.EXPIRED: ("red", "Ran out of time"),
+    State.DRAFT: ("", gettext_lazy("Draft")),
+    State.DEALING: ("blue", gettext_lazy("Preparing")),
+    State.SCHEDULED: ("blue", gettext_lazy("Scheduled")),
+    State.RUNNING: ("green", gettext_lazy("Running")),
+    State.PAUSED: ("yellow", gettext_lazy("Paused")),
+    State.COMPLETED: ("", gettext_lazy("Finished")),
+    State.CANCELLED: ("", gettext_lazy("Cancelled")),
+    State.EXPIRED: ("red", gettext_lazy("Ran out of time")),
 }
-COLUMNS = ["Waiting", "Sent", "Delivered", "Read", "Failed", "Unclear", "Skipped", "People"]
+SKIPPED = gettext_lazy("Skipped")
+COLUMNS = [
+    gettext_lazy("Waiting"),
+    gettext_lazy("Sent"),
+    gettext_lazy("Delivered"),
+    gettext_lazy("Read"),
+    gettext_lazy("Failed"),
+    gettext_lazy("Unclear"),
+    SKIPPED,
+    gettext_lazy("People"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +96,11 @@ def beat(one: Campaign) -> int:
 
 def progress_of(request: HttpRequest, one: Campaign) -> dict[str, Any]:
     """What the page shows of a campaign, but for its people."""
-    progress = glance(one)
-    everybody = Counter(progress.counts)
-    shown = [label for label, n in cells(everybody) if n or label != "Skipped"]
-    page, rows = _lanes(request, one, progress)
-    per_session = _counts(one, [row.wa_session.pk for row in rows])
-    nobody = per_session.pop(None, None)
+    page = _sessions(request, one)
+    progress = glance(one, [wa_session.pk for wa_session in page])
+    rows = _lanes(page, one, progress)
+    everybody, nobody = Counter(progress.counts), progress.parts.get(NOBODY)
+    shown = [label for label, n in cells(everybody) if n or label != SKIPPED]
     return {
         "nav": "campaigns",
         "campaign": one,
@@ -99,10 +111,7 @@ def progress_of(request: HttpRequest, one: Campaign) -> dict[str, Any]:
         "is_exact": sum(part.n for part in whole.parts) == progress.total,
         "page": page,
         "query": "",
-        "lanes": [
-            (row, tally(per_session.get(row.wa_session.pk, {})), cells(per_session.get(row.wa_session.pk, {}), shown))
-            for row in rows
-        ],
+        "lanes": [(row, tally(part := progress.parts.get(row.wa_session.pk, {})), cells(part, shown)) for row in rows],
         "nobody": (tally(nobody), cells(nobody, shown)) if nobody and page.number == page.paginator.num_pages else None,
         "all": cells(everybody, shown),
         "columns": shown,
@@ -133,54 +142,54 @@ def cells(counts: Mapping[str, int], shown: Collection[str] = COLUMNS) -> list[t
     return [(label, cell) for label, cell in zip(COLUMNS, numbers, strict=True) if label in shown]
 
 
-def _lanes(request: HttpRequest, one: Campaign, progress: Progress) -> tuple[Any, list[LaneRow]]:
+def _sessions(request: HttpRequest, one: Campaign) -> Page:
     """A page of the sessions; while it is open, those that cannot send come first."""
-    now, zone = timezone.now(), ZoneInfo(one.user.time_zone)
     rows = WaSenderSession.objects.filter(lanes__campaign=one).select_related(
         "account", "user__subscription__plan", "doubt"
     )
     rows = rows.annotate(lane_position=F("lanes__position"), lane_active=F("lanes__is_active"))
-    rows = with_light(rows, now, zone)
+    rows = with_light(rows, timezone.now(), ZoneInfo(one.user.time_zone))
     order = ["-lane_active", "light", "lane_position"] if one.state in OPEN else ["lane_position"]
-    paginator = Paginator(rows.order_by(*order, "pk"), LANES)
-    page = paginator.get_page(request.GET.get("page"))
+    return Paginator(rows.order_by(*order, "pk"), LANES).get_page(request.GET.get("page"))
+
+
+def _lanes(page: Page, one: Campaign, progress: Progress) -> list[LaneRow]:
     told = {seat.public_id: seat.gap for seat in progress.forecast.standing} if progress.forecast else {}
     made = []
     for card in cards(page.object_list, one.user):
         gap = told.get(card.wa_session.public_id)
         is_active = card.wa_session.lane_active  # type: ignore[attr-defined]
         made.append(LaneRow(card, round(3600 / gap) if gap else None, is_active))
-    return page, made
-
-
-def _counts(one: Campaign, sessions: list[int]) -> dict[int | None, dict[str, int]]:
-    """By session (None: those that no session has), the counters by merged word."""
-    found: dict[int | None, dict[str, int]] = {}
-    rows = CampaignCount.objects.filter(campaign=one, n__gt=0)
-    rows = rows.filter(session__in=sessions) | rows.filter(session=None)
-    for session, word, n in rows.values_list("session", "state", "n"):
-        found.setdefault(session, {})[word] = n
-    return found
+    return made
 
 
 def _needs(one: Campaign, progress: Progress, rows: list[LaneRow]) -> list[Need]:
     counts, here = progress.counts, reverse("whatsappapi:campaign", args=[one.public_id])
     needs = []
     if n := counts.get("uncertain", 0):
-        words = "person may have received it; you decide." if n == 1 else "people may have received it; you decide."
-        needs.append(Need("yellow", f"{n:,} {words}", reverse("whatsappapi:uncertain", args=[one.public_id]), "Decide"))
+        words = ngettext(
+            "%(n)s person may have received it; you decide.", "%(n)s people may have received it; you decide.", n
+        ) % {"n": grouped(n)}
+        needs.append(Need("yellow", words, reverse("whatsappapi:uncertain", args=[one.public_id]), _("Decide")))
     failed = counts.get("failed", 0)
     ended = sum(counts.get(word, 0) for word in ("accepted", "sent", "delivered", "read", "failed"))
     if failed > MANY_FAIL * ended:
-        words = f"{failed:,} of {ended:,} messages failed."
-        needs.append(Need("red", words, f"{here}?state=failed#people", "See why"))
+        words = ngettext(
+            "%(failed)s of %(ended)s message failed.", "%(failed)s of %(ended)s messages failed.", ended
+        ) % {"failed": grouped(failed), "ended": grouped(ended)}
+        needs.append(Need("red", words, f"{here}?state=failed#people", _("See why")))
     if one.state in OPEN:
         down = [row for row in rows if row.is_active and row.card.health.light == "red"]
         for row in [row for row in down if row.card.health.word not in PASSING][:5]:
             session, health = row.wa_session, row.card.health
             is_there = session.deleted_at is None and row.card.role is not None
             url = reverse("whatsappapi:session", args=[session.public_id]) if is_there else ""
-            needs.append(Need("red", f"{session.session_name}: {health.word}. {health.reason}", url, "Open"))
+            words = _("%(session)s: %(word)s. %(reason)s") % {
+                "session": session.session_name,
+                "word": health.word,
+                "reason": health.reason,
+            }
+            needs.append(Need("red", words, url, pgettext("verb", "Open")))
     return needs
 
 
@@ -199,7 +208,9 @@ def _addable(one: Campaign) -> list[WaSenderSession]:
 def campaign_add_session(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     one = campaign_or_404(request.user, public_id)
     wa_session = _named_or_404(request.user, one, request.POST.get("session", ""))
-    done = f"{wa_session.session_name} joins in: it gets its part of those who were not reached yet."
+    done = _("%(session)s joins in: it gets its part of those who were not reached yet.") % {
+        "session": wa_session.session_name
+    }
     act(request, runs.add_session, done, campaign=one, wa_session=wa_session)
     return redirect("whatsappapi:campaign", public_id)
 
@@ -208,7 +219,9 @@ def campaign_add_session(request: HttpRequest, public_id: uuid.UUID) -> HttpResp
 def campaign_remove_session(request: HttpRequest, public_id: uuid.UUID, session: uuid.UUID) -> HttpResponse:
     one = campaign_or_404(request.user, public_id)
     wa_session = get_object_or_404(WaSenderSession, lanes__campaign=one, public_id=session)
-    done = f"{wa_session.session_name} is taken out. Who still waited there goes to the other sessions."
+    done = _("%(session)s is taken out. Who still waited there goes to the other sessions.") % {
+        "session": wa_session.session_name
+    }
     act(request, runs.remove_session, done, campaign=one, wa_session=wa_session)
     return redirect("whatsappapi:campaign", public_id)
 
@@ -219,19 +232,23 @@ def campaign_pace(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     given = request.POST.get("pace", "").strip()
     # What is no number is refused by the service, in words.
     pace = None if not given else int(given) if given.isascii() and given.isdigit() and len(given) < 6 else 0
-    done = f"At most {pace:,} a minute and session from now on." if pace else "As fast as the sessions may."
+    done = (
+        _("At most %(pace)s a minute and session from now on.") % {"pace": grouped(pace)}
+        if pace
+        else _("As fast as the sessions may.")
+    )
     act(request, runs.set_pace, done, campaign=one, pace=pace)
     return redirect("whatsappapi:campaign", public_id)
 
 
 @require_POST
 def campaign_retry(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    return _copied(request, public_id, runs.retry_failed, "A draft for those who were not reached. Look it over.")
+    return _copied(request, public_id, runs.retry_failed, _("A draft for those who were not reached. Look it over."))
 
 
 @require_POST
 def campaign_clone(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    return _copied(request, public_id, runs.clone, "A copy, as a draft. Nothing is sent yet.")
+    return _copied(request, public_id, runs.clone, _("A copy, as a draft. Nothing is sent yet."))
 
 
 def _copied(request: HttpRequest, public_id: uuid.UUID, verb: Any, done: str) -> HttpResponse:

@@ -10,9 +10,12 @@ from django.contrib import messages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from phonebank.audit.models import record
+from phonebank.language import grouped
 from phonebank.whatsappapi.models import Attempt, Campaign, Message
 from phonebank.whatsappapi.services import decisions, recipients
 from phonebank.whatsappapi.services.progress import glance
@@ -23,10 +26,17 @@ from phonebank.whatsappapi.views.tallies import LABELS
 
 PEOPLE = 50
 FILTERS = [
-    ("", "Everybody"), ("queued", "Waiting"), ("sending", "Sending"), ("sent", "Sent"), ("delivered", "Delivered"),
-    ("read", "Read"), ("unknown", "Being checked"), ("uncertain", "May have received it"), ("failed", "Failed"),
-    ("off", "Not written to"),
-]  # fmt: skip
+    ("", gettext_lazy("Everybody")),
+    ("queued", gettext_lazy("Waiting")),
+    ("sending", gettext_lazy("Sending")),
+    ("sent", gettext_lazy("Sent")),
+    ("delivered", gettext_lazy("Delivered")),
+    ("read", gettext_lazy("Read")),
+    ("unknown", gettext_lazy("Being checked")),
+    ("uncertain", gettext_lazy("May have received it")),
+    ("failed", gettext_lazy("Failed")),
+    ("off", gettext_lazy("Not written to")),
+]
 LIGHTS = {
     "failed": "red", "unknown": "yellow", "uncertain": "yellow", "delivered": "green", "read": "green", "sent": "blue",
     "accepted": "blue", "sending": "blue",
@@ -127,7 +137,7 @@ def _place(one: Attempt) -> str:
 
 def _read_place(text: str) -> tuple[datetime, uuid.UUID] | None:
     """Where `_place` left off; the beginning for anything else."""
-    moment, _, last = text.partition("_")
+    moment, __, last = text.partition("_")
     at = read_moment(moment)
     try:
         return (at, uuid.UUID(last)) if at else None
@@ -142,7 +152,7 @@ def _decide(request: HttpRequest, one: Campaign) -> None:
         raise Http404
     chosen = None if request.POST.get("all") else _picked(request, one)
     if chosen == []:
-        messages.error(request, "Choose at least one person first. Nothing was changed.")
+        messages.error(request, _("Choose at least one person first. Nothing was changed."))
         return
     done: list[int] = []
 
@@ -151,9 +161,15 @@ def _decide(request: HttpRequest, one: Campaign) -> None:
 
     if act(request, decide, campaign=one, messages=chosen):
         n = done[0]
-        who = "1 person is" if n == 1 else f"{n:,} people are"
-        words = "counted as sent." if verb is decisions.assume_sent else "in line again, and may get it twice."
-        messages.success(request, f"{who} {words}")
+        if verb is decisions.assume_sent:
+            words = ngettext("%(n)s person is counted as sent.", "%(n)s people are counted as sent.", n)
+        else:
+            words = ngettext(
+                "%(n)s person is in line again, and may get it twice.",
+                "%(n)s people are in line again, and may get it twice.",
+                n,
+            )
+        messages.success(request, words % {"n": grouped(n)})
 
 
 def _picked(request: HttpRequest, one: Campaign) -> list[int]:

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from phonebank.whatsappapi.message_forms import AnswerForm
@@ -86,7 +87,7 @@ def reply_decide(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         raise Http404 from None
     if verb not in ("assume", "again"):
         raise Http404
-    done = "In line again; they may get it twice." if verb == "again" else "Counted as sent."
+    done = _("In line again; they may get it twice.") if verb == "again" else _("Counted as sent.")
     act(request, service.decide, done, conversation=conversation, attempt=attempt, again=verb == "again")
     return redirect("whatsappapi:reply", public_id)
 
@@ -140,7 +141,7 @@ def _place(one: Conversation) -> str:
 
 def _after(rows: Any, place: str) -> Any:
     rows = rows.order_by("-last_at", "-public_id")
-    text, _, last = place.partition("_")
+    text, __, last = place.partition("_")
     at = read_moment(text)
     try:
         public_id = uuid.UUID(last)

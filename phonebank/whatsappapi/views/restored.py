@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -39,22 +40,24 @@ def _check(request: HttpRequest) -> None:
 
 def _confirm(request: HttpRequest) -> HttpResponse:
     if guard.held() is None:
-        messages.info(request, "Nothing was held, so nothing was changed.")
+        messages.info(request, _("Nothing was held, so nothing was changed."))
         return redirect("whatsappapi:restored")
     if request.POST.get("typed", "").strip().upper() != "CONFIRM":
-        messages.error(request, "To confirm, type CONFIRM. Nothing was changed.")
+        messages.error(request, _("To confirm, type CONFIRM. Nothing was changed."))
         return redirect("whatsappapi:restored")
-    done, found = "Sending goes on where the backup left off.", aftermath.Meanwhile()
+    done, found = _("Sending goes on where the backup left off."), aftermath.Meanwhile()
     if request.POST.get("leave_out"):
         try:
             found = aftermath.leave_out(actor=request.user, strict=not request.POST.get("anyway"))
         except ServiceError as error:
             messages.error(request, error.message)
             return redirect("whatsappapi:restored")
-        done = f"{done} Messages left out, for the gateway's logs name their people: {found.left_out}."
+        left_out = _("Messages left out, for the gateway's logs name their people: %(n)s.") % {"n": found.left_out}
+        done = f"{done} {left_out}"
     if not act(request, guard.confirm, done, pause=bool(request.POST.get("pause"))):
         return redirect("whatsappapi:restored")
     if found.unread:
         names = "; ".join(f"{name}: {why}" for name, why in found.unread)
-        messages.warning(request, f"Somebody may be written to twice, for this did not tell: {names}")
+        warning = _("Somebody may be written to twice, for this did not tell: %(names)s") % {"names": names}
+        messages.warning(request, warning)
     return redirect("whatsappapi:status")

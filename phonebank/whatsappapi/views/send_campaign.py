@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from phonebank.whatsappapi.models import Campaign, ContactList, WaSenderSession
@@ -49,13 +50,13 @@ def draft_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     try:
         drafts.delete_draft(actor=request.user, campaign=one, version=int(version) if version.isdecimal() else None)
     except drafts.Conflict as conflict:
-        words = "It was not deleted: this is what it holds now."
+        words = _("It was not deleted: this is what it holds now.")
         messages.error(request, f"{conflict.message.split('. ')[0]}. {words}")
         return redirect("whatsappapi:wizard", public_id, "review")
     except ServiceError as error:
         messages.error(request, error.message)
         return redirect("whatsappapi:campaign", public_id)
-    messages.success(request, f"The draft {one.name} is deleted.")
+    messages.success(request, _("The draft %(name)s is deleted.") % {"name": one.name})
     return redirect("whatsappapi:send_campaign")
 
 

@@ -8,6 +8,8 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from phonebank.whatsappapi.forms import SessionSettingsForm
@@ -24,8 +26,13 @@ from phonebank.whatsappapi.views.cards import cards
 ROWS = 25
 FIELDS = {"name": "name", "name_taken": "name", "daily_limit": "daily_limit"}
 # How the history calls the ways a change came by.
-SOURCES = {"webhook": "an event from WaSender", "poll": "a look at WaSender", "page": "a page", "api": "the API",
-           "job": "Phonebank itself"}  # fmt: skip
+SOURCES = {
+    "webhook": gettext_lazy("an event from WaSender"),
+    "poll": gettext_lazy("a look at WaSender"),
+    "page": gettext_lazy("a page"),
+    "api": gettext_lazy("the API"),
+    "job": gettext_lazy("Phonebank itself"),
+}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -43,7 +50,7 @@ def session_settings(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse
         except ServiceError as error:
             form.add_error(FIELDS.get(error.code), error.message)
         else:
-            messages.success(request, "Saved.")
+            messages.success(request, _("Saved."))
             return redirect("whatsappapi:session_settings", public_id)
     context = {
         "nav": "sessions",
@@ -63,7 +70,7 @@ def session_key(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Asks, then has the gateway make a new key."""
     wa_session = session_or_404(request.user, public_id, "key")
     if request.method == "POST":
-        done = f"{wa_session.session_name} has a new key, and uses it from now on."
+        done = _("%(session)s has a new key, and uses it from now on.") % {"session": wa_session.session_name}
         act(request, service.regenerate_key, done, wa_session=wa_session)
         return redirect("whatsappapi:session_settings", public_id)
     context = {"nav": "sessions", "wa_session": wa_session, "card": cards([wa_session], request.user)[0]}

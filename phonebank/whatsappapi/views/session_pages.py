@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.whatsappapi.forms import CreateSessionForm, TestMessageForm
@@ -21,7 +22,7 @@ from phonebank.whatsappapi.services.capabilities import may, role_of
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.services.gateways import accounts_for
 from phonebank.whatsappapi.services.pace import last_sign, pace
-from phonebank.whatsappapi.templatetags.phonebank import phone
+from phonebank.whatsappapi.templatetags.phonebank import phone_option
 from phonebank.whatsappapi.views.access import act, back, session_or_404
 from phonebank.whatsappapi.views.cards import LINKING, Card, cards, deaf_account
 from phonebank.whatsappapi.views.live import render_live
@@ -41,7 +42,7 @@ def create_session(request: HttpRequest) -> HttpResponse:
         request.POST or None,
         accounts=accounts,
         most_a_day=request.user.subscription.daily_limit,
-        example=f"Session {used + 1}",
+        example=_("Session %(used)s") % {"used": used + 1},
         initial={"is_default": used == 0},
     )
     if request.method == "POST" and form.is_valid():
@@ -109,7 +110,7 @@ def _whole(request: HttpRequest, linking: dict[str, object], form: TestMessageFo
 
 def _numbers(request: HttpRequest) -> list[tuple[str, str]]:
     """What a test message may be sent to, as the form offers it."""
-    return [(number, f"{phone(number)} ({name})") for number, name in single.own_numbers(request.user)]
+    return [(number, f"{phone_option(number)} ({name})") for number, name in single.own_numbers(request.user)]
 
 
 @require_safe
@@ -187,7 +188,7 @@ def _look(request: HttpRequest, wa_session: WaSenderSession) -> dict[str, object
 def draw(text: str) -> SafeString:
     """The code as inline SVG: black on the white quiet zone that cameras need, in both themes."""
     svg = segno.make(text, error="m").svg_inline(border=4, omitsize=True, light="#fff", svgclass=None, lineclass=None)
-    return mark_safe(svg)  # noqa: S308  (drawn by segno: holds squares, not the text)
+    return mark_safe(svg)  # nosec B308, B703 # noqa: S308 - drawn by segno: squares, not the text
 
 
 # --- verbs ------------------------------------------------------------------------------------------------------------
@@ -210,19 +211,34 @@ def session_relink(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def session_restart(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     wa_session = session_or_404(request.user, public_id, "disconnect")
-    act(request, service.restart, f"{wa_session.session_name} is being restarted.", wa_session=wa_session)
+    act(
+        request,
+        service.restart,
+        _("%(session)s is being restarted.") % {"session": wa_session.session_name},
+        wa_session=wa_session,
+    )
     return redirect("whatsappapi:session", public_id)
 
 
 @require_POST
 def session_disconnect(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     wa_session = session_or_404(request.user, public_id, "disconnect")
-    act(request, service.disconnect, f"{wa_session.session_name} is disconnected.", wa_session=wa_session)
+    act(
+        request,
+        service.disconnect,
+        _("%(session)s is disconnected.") % {"session": wa_session.session_name},
+        wa_session=wa_session,
+    )
     return back(request, "whatsappapi:session", public_id)
 
 
 @require_POST
 def session_set_default(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     wa_session = session_or_404(request.user, public_id)
-    act(request, service.set_default, f"{wa_session.session_name} is the default now.", wa_session=wa_session)
+    act(
+        request,
+        service.set_default,
+        _("%(session)s is the default now.") % {"session": wa_session.session_name},
+        wa_session=wa_session,
+    )
     return back(request, "whatsappapi:session", public_id)

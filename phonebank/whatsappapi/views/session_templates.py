@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.accounts.models import User
@@ -28,8 +30,8 @@ from phonebank.whatsappapi.views.session_pages import link_panel
 
 FIELDS = {"name": "name", "name_taken": "name", "naming": "naming", "daily_limit": "daily_limit",
           "phone_number": "numbers", "too_many": "numbers"}  # fmt: skip
-LABELS = {"daily_limit": "Messages a day", "account_protection": "Account protection",
-          "log_messages": "Message log", "groups": "Groups"}  # fmt: skip
+LABELS = {"daily_limit": gettext_lazy("Messages a day"), "account_protection": gettext_lazy("Account protection"),
+          "log_messages": gettext_lazy("Message log"), "groups": gettext_lazy("Groups")}  # fmt: skip
 
 
 def template_or_404(user: User, public_id: uuid.UUID) -> SessionTemplate:
@@ -63,7 +65,7 @@ def _edit(request: HttpRequest, found: SessionTemplate | None) -> HttpResponse:
         except ServiceError as error:
             _tell(form, error)
         else:
-            messages.success(request, f"{saved.name} is saved.")
+            messages.success(request, _("%(name)s is saved.") % {"name": saved.name})
             return redirect("whatsappapi:session_template", saved.public_id)
     context = {
         "nav": "sessions",
@@ -83,10 +85,10 @@ def _tell(form: forms.Form, error: ServiceError) -> None:
 def _in_words(changes: dict[str, tuple[Any, Any]]) -> list[tuple[str, str, str]]:
     def word(name: str, value: Any) -> str:
         if name == "groups":
-            return ", ".join(value) or "none"
+            return ", ".join(value) or _("none")
         if name == "daily_limit":
-            return "as the plan says" if value is None else f"{value:,}"
-        return "on" if value else "off"
+            return _("as the plan says") if value is None else f"{value:,}"
+        return _("on") if value else _("off")
 
     return [(LABELS[name], word(name, old), word(name, new)) for name, (old, new) in changes.items()]
 
@@ -96,7 +98,7 @@ def session_template_follow(request: HttpRequest, public_id: uuid.UUID) -> HttpR
     """Has the chosen sessions take the template's settings over."""
     found = template_or_404(request.user, public_id)
     chosen = WaSenderSession.objects.visible_to(request.user).filter(public_id__in=_uuids(request))
-    done = "They follow. Where one could not, it says so below."
+    done = _("They follow. Where one could not, it says so below.")
     act(request, service.follow, done, template=found, wa_sessions=list(chosen))
     return redirect("whatsappapi:session_template", public_id)
 
@@ -114,7 +116,12 @@ def _uuids(request: HttpRequest) -> list[uuid.UUID]:
 @require_POST
 def session_template_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     found = template_or_404(request.user, public_id)
-    if act(request, service.delete, f"{found.name} is deleted. Its sessions stay as they are.", template=found):
+    if act(
+        request,
+        service.delete,
+        _("%(name)s is deleted. Its sessions stay as they are.") % {"name": found.name},
+        template=found,
+    ):
         return redirect("whatsappapi:session_templates")
     return redirect("whatsappapi:session_template", public_id)
 

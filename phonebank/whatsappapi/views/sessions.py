@@ -7,6 +7,8 @@ import uuid
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from phonebank.whatsappapi.filters import SORTS, SessionFilter
@@ -24,8 +26,14 @@ from phonebank.whatsappapi.views.live import render_live
 ROWS = 50
 FEW = 4  # sessions that need no search
 # Heads of the table, with the order that pressing them gives; the second press turns it round.
-COLUMNS = [("Name", "name"), ("Phone", "phone"), ("Status", "light"), ("Today", "-used"), ("Created", "-created"),
-           ("Last active", "-active")]  # fmt: skip
+COLUMNS = [
+    (gettext_lazy("Name"), "name"),
+    (gettext_lazy("Phone"), "phone"),
+    (gettext_lazy("Status"), "light"),
+    (gettext_lazy("Today"), "-used"),
+    (gettext_lazy("Created"), "-created"),
+    (gettext_lazy("Last active"), "-active"),
+]
 
 
 @require_safe
@@ -71,7 +79,10 @@ def session_delete(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         except ServiceError as error:
             form.add_error(None, error.message)
         else:
-            messages.success(request, f"{wa_session.session_name} is deleted. What it sent stays in the records.")
+            messages.success(
+                request,
+                _("%(session)s is deleted. What it sent stays in the records.") % {"session": wa_session.session_name},
+            )
             if note:
                 messages.warning(request, note)
             if told.loses_default:
@@ -86,5 +97,7 @@ def new_default(request: HttpRequest) -> str:
     """Which session is used when none is chosen, after the one before has gone."""
     now = WaSenderSession.objects.visible_to(request.user).filter(is_default=True).first()
     if now is None:
-        return "You have no session any more; the next one you create becomes the default."
-    return f"{now.session_name} is your default session now: it is the one you created first."
+        return _("You have no session any more; the next one you create becomes the default.")
+    return _("%(session)s is your default session now: it is the one you created first.") % {
+        "session": now.session_name
+    }

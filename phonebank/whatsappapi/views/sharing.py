@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.whatsappapi.models import SessionShare, WaSenderSession
@@ -81,7 +82,7 @@ def share_change(request: HttpRequest, public_id: uuid.UUID, share: uuid.UUID) -
         except ServiceError as error:
             form.add_error(FIELDS.get(error.code), error.message)
         else:
-            messages.success(request, "Saved.")
+            messages.success(request, _("Saved."))
             return redirect("whatsappapi:session_sharing", public_id)
     return _page(request, wa_session, InviteForm(initial={"role": "viewer"}), changed=form, status=422)
 
@@ -92,7 +93,7 @@ def share_revoke(request: HttpRequest, public_id: uuid.UUID, share: uuid.UUID) -
     wa_session = session_or_404(request.user, public_id, "share")
     row = _share_or_404(request, wa_session, share)
     if request.method == "POST":
-        done = f"{row.email} can no longer use {wa_session.session_name}."
+        done = _("%(email)s can no longer use %(session)s.") % {"email": row.email, "session": wa_session.session_name}
         act(request, service.revoke, done, share=row)
         return redirect("whatsappapi:session_sharing", public_id)
     context = {"nav": "sessions", "wa_session": wa_session, "share": row}
@@ -116,7 +117,12 @@ def session_leave(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     if role_of(request.user, wa_session) == As.OWNER:
         raise Http404
     if request.method == "POST":
-        act(request, service.leave, f"You gave {wa_session.session_name} back.", wa_session=wa_session)
+        act(
+            request,
+            service.leave,
+            _("You gave %(session)s back.") % {"session": wa_session.session_name},
+            wa_session=wa_session,
+        )
         return redirect("whatsappapi:sessions")
     context = {"nav": "sessions", "wa_session": wa_session, "card": cards([wa_session], request.user)[0]}
     return render(request, "whatsappapi/session_leave.html", context)
@@ -155,9 +161,12 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 def _answered(request: HttpRequest, row: SessionShare, token: str) -> HttpResponse:
     name = row.session.session_name
     if request.POST.get("answer") == "decline":
-        act(request, service.decline, f"You declined {name}.", share=row, token=token)
+        act(request, service.decline, _("You declined %(name)s.") % {"name": name}, share=row, token=token)
         return redirect("whatsappapi:sessions")
-    done = f"You may use {name} now, as {row.get_role_display().lower()}."
+    done = _("You may use %(name)s now, as %(get_role_display)s.") % {
+        "name": name,
+        "get_role_display": row.get_role_display().lower(),
+    }
     if act(request, service.accept, done, share=row, token=token):
         return redirect("whatsappapi:session", row.session.public_id)
     return redirect("whatsappapi:invitations")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from django.db.models import Q, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from phonebank.accounts.models import User
@@ -28,7 +29,7 @@ def suppressions(request: HttpRequest) -> HttpResponse:
     """The list; POST adds somebody by hand."""
     form = SuppressForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        done = "Added. Nothing more is sent to this number, by any of your sessions."
+        done = _("Added. Nothing more is sent to this number, by any of your sessions.")
         act(request, _add, done, **form.cleaned_data)
         return redirect("whatsappapi:suppressions")
     rows, q, reason = _chosen(request)
@@ -52,14 +53,14 @@ def suppressions(request: HttpRequest) -> HttpResponse:
 @require_POST
 def review_confirm(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     row = _row_or_404(request, public_id)
-    act(request, reviews.confirm, "They get nothing more from you.", suppression=row)
+    act(request, reviews.confirm, _("They get nothing more from you."), suppression=row)
     return redirect("whatsappapi:suppressions")
 
 
 @require_POST
 def review_release(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     row = _row_or_404(request, public_id)
-    done = "They can be written to again. What was due meanwhile was skipped and stays so."
+    done = _("They can be written to again. What was due meanwhile was skipped and stays so.")
     act(request, reviews.release, done, suppression=row)
     return redirect("whatsappapi:suppressions")
 
@@ -68,7 +69,7 @@ def review_release(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def export_suppressions(request: HttpRequest, form: str) -> StreamingHttpResponse | FileResponse:
     if form not in ("csv", "xlsx"):
         raise Http404
-    rows, _, _ = _chosen(request)
+    rows, __, __ = _chosen(request)
     record(actor=request.user, verb="suppressions.exported", owner=request.user, form=form)
     table = (
         [one.phone or one.lid, one.get_reason_display(), one.note, one.created_at.isoformat()]

@@ -6,25 +6,39 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.db.models import Sum
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from phonebank.whatsappapi.models import Campaign, CampaignCount
 
 # The merged words of a message, the word for a person, and the colour of their part. In the order of the bar.
 PARTS: list[tuple[tuple[str, ...], str, str, str]] = [
-    (("read",), "Read", "fill-read", "Opened by the person"),
-    (("delivered",), "Delivered", "fill-delivered", "On the person's phone"),
-    (("accepted", "sent"), "Sent", "fill-sent", "Taken by WhatsApp, not yet on the phone"),
-    (("sending",), "Sending", "fill-moving", "Leaving right now"),
-    (("unknown",), "Being checked", "fill-yellow", "No clear answer from the gateway; we are finding out"),
-    (("uncertain",), "May have received it", "fill-yellow", "Nobody can tell any more; you decide"),
-    (("failed",), "Failed", "fill-red", "Refused for good"),
-    (("skipped", "cancelled", "expired"), "Not written to", "fill-idle", "Skipped, cancelled or too late, on purpose"),
-    (("queued",), "Waiting", "", "Waiting for their turn"),
+    (("read",), _("Read"), "fill-read", _("Opened by the person")),
+    (("delivered",), _("Delivered"), "fill-delivered", _("On the person's phone")),
+    (("accepted", "sent"), _("Sent"), "fill-sent", _("Taken by WhatsApp, not yet on the phone")),
+    (("sending",), _("Sending"), "fill-moving", _("Leaving right now")),
+    (("unknown",), _("Being checked"), "fill-yellow", _("No clear answer from the gateway; we are finding out")),
+    (("uncertain",), _("May have received it"), "fill-yellow", _("Nobody can tell any more; you decide")),
+    (("failed",), _("Failed"), "fill-red", _("Refused for good")),
+    (
+        ("skipped", "cancelled", "expired"),
+        _("Not written to"),
+        "fill-idle",
+        _("Skipped, cancelled or too late, on purpose"),
+    ),
+    (("queued",), _("Waiting"), "", _("Waiting for their turn")),
 ]
-WORDS = [word for words, *_ in PARTS for word in words]
-LABELS = {word: label for words, label, *_ in PARTS for word in words} | {
-    "accepted": "Sent", "skipped": "Skipped", "cancelled": "Cancelled", "expired": "Too late",
-}  # fmt: skip
+WORDS = [word for words, *__ in PARTS for word in words]
+LABELS = {word: label for words, label, *__ in PARTS for word in words} | {
+    "read": pgettext_lazy("one message", "Read"),
+    "delivered": pgettext_lazy("one message", "Delivered"),
+    "sent": pgettext_lazy("one message", "Sent"),
+    "accepted": pgettext_lazy("one message", "Sent"),
+    "failed": pgettext_lazy("one message", "Failed"),
+    "skipped": pgettext_lazy("one message", "Skipped"),
+    "cancelled": pgettext_lazy("one message", "Cancelled"),
+    "expired": _("Too late"),
+}
 SENT = ("accepted", "sent", "delivered", "read")
 
 

@@ -243,6 +243,8 @@ def _safety() -> tuple[tuple[str, str], ...]:
         "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
         "X-Frame-Options": settings.X_FRAME_OPTIONS,
         "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
     }
     if settings.SECURE_HSTS_SECONDS:

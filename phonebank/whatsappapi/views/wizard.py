@@ -8,6 +8,8 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from phonebank.whatsappapi.campaign_forms import AudienceForm, MessageForm, ScheduleForm, SendersForm, StepForm
@@ -23,9 +25,9 @@ FORMS: dict[str, type[StepForm]] = {
     "audience": AudienceForm, "message": MessageForm, "senders": SendersForm, "schedule": ScheduleForm,
 }  # fmt: skip
 UNFINISHED = {
-    "audience": "Saved. Choose a list or a tag before you go on.",
-    "message": "Saved. Write a message before you go on.",
-    "senders": "Saved. Choose at least one session that can be sent from before you go on.",
+    "audience": gettext_lazy("Saved. Choose a list or a tag before you go on."),
+    "message": gettext_lazy("Saved. Write a message before you go on."),
+    "senders": gettext_lazy("Saved. Choose at least one session that can be sent from before you go on."),
 }
 # Which field of a step a refusal is about.
 FIELDS = {"name": "name", "too_long": "body", "pace": "pace", "scheduled_at": "at", "expires_at": "expires_at",
@@ -96,7 +98,7 @@ def _save(request: HttpRequest, one: Campaign, step: str) -> HttpResponse:
         started = error.code == "wrong_state"
         return _page(request, one, step, form, leaving=leaving, started=started, status=409 if started else 422)
     for words in senders.left_out if senders else ():
-        messages.warning(request, f"Left out: {words}")
+        messages.warning(request, _("Left out: %(words)s") % {"words": words})
     if go == "test":
         _test(request, saved)
     elif go == "next" and not readiness.is_done(saved, step):
@@ -138,7 +140,7 @@ def _test(request: HttpRequest, one: Campaign) -> None:
     text = pages.preview_of(request.POST, request.user)["preview"]
     to = request.POST.get("to", "")
     if not text.strip():
-        messages.error(request, "Write a text first. Nothing was sent.")
+        messages.error(request, _("Write a text first. Nothing was sent."))
         return
     try:
         sent = single.send_test(actor=request.user, to=to, body=text)
@@ -146,7 +148,7 @@ def _test(request: HttpRequest, one: Campaign) -> None:
         messages.error(request, error.message)
     else:
         name = sent.session.session_name if sent.session else ""
-        messages.success(request, f"The test message leaves from {name}. Look at the phone.")
+        messages.success(request, _("The test message leaves from %(name)s. Look at the phone.") % {"name": name})
 
 
 def _review(request: HttpRequest, one: Campaign, **more: Any) -> HttpResponse:
@@ -160,7 +162,7 @@ def _start(request: HttpRequest, one: Campaign) -> HttpResponse:
     try:
         runs.start(actor=request.user, campaign=one, version=int(version) if version.isdecimal() else -1)
     except Conflict as conflict:
-        words = "It was not started: look through it once more, it is shown as it is now."
+        words = _("It was not started: look through it once more, it is shown as it is now.")
         return _review(request, conflict.campaign, status=409, conflict=f"{conflict.message.split('. ')[0]}. {words}")
     except ServiceError as error:
         one.refresh_from_db()

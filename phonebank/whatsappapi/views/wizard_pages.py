@@ -13,6 +13,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext
 
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.campaign_forms import DAYS, PreviewForm
@@ -28,33 +30,33 @@ from phonebank.whatsappapi.views.audience import lists_with_counts
 from phonebank.whatsappapi.views.cards import Card, cards, deaf_accounts
 
 STEPS = {
-    "audience": "Who gets it",
-    "message": "What it says",
-    "senders": "Who sends it",
-    "schedule": "When",
-    "review": "Review",
+    "audience": gettext_lazy("Who gets it"),
+    "message": gettext_lazy("What it says"),
+    "senders": gettext_lazy("Who sends it"),
+    "schedule": gettext_lazy("When"),
+    "review": gettext_lazy("Review"),
 }
-NEVER = {"scheduled_at": "as soon as it is started", "expires_at": "no end"}
+NEVER = {"scheduled_at": gettext_lazy("as soon as it is started"), "expires_at": gettext_lazy("no end")}
 CARDS = 60
 LISTS = 100
 TAGS = 60
 LABELS = {
-    "name": "Name",
-    "audience": "Who gets it",
-    "body": "Message",
-    "media_kind": "Carries",
-    "media_url": "File",
-    "media_name": "Name of the file",
-    "policy": "When a session cannot send",
-    "is_sticky": "People stay with their number",
-    "pace": "Messages a minute",
-    "scheduled_at": "Start",
-    "windows": "Sending times",
-    "quiet_start": "Quiet from",
-    "quiet_end": "Quiet until",
-    "expires_at": "Ends",
-    "cap_day": "A day",
-    "cap_month": "In 30 days",
+    "name": gettext_lazy("Name"),
+    "audience": gettext_lazy("Who gets it"),
+    "body": gettext_lazy("Message"),
+    "media_kind": gettext_lazy("Carries"),
+    "media_url": gettext_lazy("File"),
+    "media_name": gettext_lazy("Name of the file"),
+    "policy": gettext_lazy("When a session cannot send"),
+    "is_sticky": gettext_lazy("People stay with their number"),
+    "pace": gettext_lazy("Messages a minute"),
+    "scheduled_at": gettext_lazy("Start"),
+    "windows": gettext_lazy("Sending times"),
+    "quiet_start": gettext_lazy("Quiet from"),
+    "quiet_end": gettext_lazy("Quiet until"),
+    "expires_at": gettext_lazy("Ends"),
+    "cap_day": gettext_lazy("A day"),
+    "cap_month": gettext_lazy("In 30 days"),
 }
 
 
@@ -199,7 +201,9 @@ def review(request: HttpRequest, one: Campaign) -> dict[str, Any]:
         "count": counted,
         "parts": _parts(counted),
         "some": audience.some_left_out(one) if counted.left_out else {},
-        "words": f"Whom “{one.parent}” could not reach" if one.parent else audience.chosen(one).words,
+        "words": _("Whom “%(parent)s” could not reach") % {"parent": one.parent}
+        if one.parent
+        else audience.chosen(one).words,
         "problems": problems,
         "is_blocked": is_blocked,
         "cards": [(card, shares.get(card.wa_session.public_id)) for card in chosen],
@@ -215,7 +219,7 @@ def review(request: HttpRequest, one: Campaign) -> dict[str, Any]:
 def _parts(counted: audience.Count) -> list[dict[str, Any]]:
     """The audience as a bar: those who get it, then those left out by reason."""
     fills = ["fill-yellow", "fill-idle", "fill-idle", "fill-moving"]
-    rows = [("get it", counted.sendable, "fill-accent")]
+    rows = [(_("get it"), counted.sendable, "fill-accent")]
     rows += [(words, n, fills[list(audience.REASONS.values()).index(words)]) for words, n in counted.why]
     parts, x = [], 0.0
     for words, n, fill in rows:
@@ -259,7 +263,7 @@ def differences(current: Campaign, changes: Mapping[str, Any], senders: Senders 
         lanes = current.lanes.filter(is_active=True).select_related("session").order_by("position")
         saved = [lane.session for lane in lanes]
         if saved != senders.sessions:
-            rows.append(("Sessions", _names(saved), _names(senders.sessions)))
+            rows.append((_("Sessions"), _names(saved), _names(senders.sessions)))
     return rows
 
 
@@ -267,7 +271,7 @@ def in_words(name: str, one: Campaign) -> str:
     """A field of a draft as a person reads it."""
     value = getattr(one, name)
     if name == "audience":
-        return audience.chosen(one).words or "nobody yet"
+        return audience.chosen(one).words or _("nobody yet")
     if name == "windows":
         return _week(value)
     if name == "policy":
@@ -277,8 +281,8 @@ def in_words(name: str, one: Campaign) -> str:
     if name in NEVER:
         return NEVER[name]
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "nothing" if value in (None, "") else str(value)
+        return _("yes") if value else _("no")
+    return _("nothing") if value in (None, "") else str(value)
 
 
 def _week(windows: list[list[int] | None] | None) -> str:
@@ -289,13 +293,17 @@ def _week(windows: list[list[int] | None] | None) -> str:
             told[-1] = (span, told[-1][1], n)
         elif span:
             told.append((span, n, n))
-    return (
-        "; ".join(
-            f"{DAYS[first]}{f' to {DAYS[last]}' if last > first else ''}, {_clock(span[0])} to {_clock(span[1])}"
-            for span, first, last in told
-        )
-        or "at any time"
-    )
+    return "; ".join(
+        _("%(days)s, %(begin)s to %(end)s")
+        % {
+            "days": _("%(first)s to %(last)s") % {"first": DAYS[first], "last": DAYS[last]}
+            if last > first
+            else DAYS[first],
+            "begin": _clock(span[0]),
+            "end": _clock(span[1]),
+        }
+        for span, first, last in told
+    ) or _("at any time")
 
 
 def _clock(minutes: int) -> str:
@@ -303,7 +311,7 @@ def _clock(minutes: int) -> str:
 
 
 def _names(rows: list[WaSenderSession]) -> str:
-    return ", ".join(one.session_name for one in rows) or "none"
+    return ", ".join(one.session_name for one in rows) or pgettext("sessions", "none")
 
 
 def _uuids(texts: list[str]) -> list[uuid.UUID]:

@@ -3,3 +3,4 @@
 DATE_FORMAT = "M j, Y"
 TIME_FORMAT = "H:i"
 DATETIME_FORMAT = "M j, Y, H:i"
+MONTH_DAY_FORMAT = "j M"

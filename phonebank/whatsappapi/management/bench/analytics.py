@@ -31,16 +31,16 @@ SELECT s.id, s.user_id, (now() AT TIME ZONE u.time_zone)::date - d, n, n * 96 / 
   80000 + (s.id * 13 + d) %% 6400, 86400, 500, (n >= 500)::int
 FROM whatsappapi_wasendersession s JOIN accounts_user u ON u.id = s.user_id, generate_series(0, %(days)s - 1) d,
   LATERAL (SELECT 60 + (s.id * 7919 + d * 104729) %% 540 AS n) n
-WHERE s.user_id = %(user)s
+WHERE s.id = ANY(%(sessions)s)
 """
 
 
-def fill(user: int, days: int) -> int:
-    """Days, months and totals of all of a user's sessions; returns how many days of sessions."""
-    SessionDay.objects.filter(user=user).delete()
+def fill(sessions: list[int], days: int) -> int:
+    """Days, months and totals of sessions; returns how many days of sessions."""
+    SessionDay.objects.all().delete()
     with connection.cursor() as cursor:
-        cursor.execute(FILL, {"user": user, "days": days, "buckets": BUCKETS})
-        keys = list(SessionDay.objects.filter(user=user).values_list("session", "date"))
+        cursor.execute(FILL, {"sessions": sessions, "days": days, "buckets": BUCKETS})
+        keys = list(SessionDay.objects.values_list("session", "date"))
         columns = {"session": [one for one, _ in keys], "date": [day for _, day in keys]}
         cursor.execute(roll_up_sql.MONTHS, columns)
         cursor.execute(roll_up_sql.OWNER_DAYS, columns)
@@ -55,7 +55,7 @@ def run(stand: Stand, options: Options) -> dict[str, Any]:
     WaSenderSession.objects.filter(user=stand.user).update(created_at="2020-01-01T00:00Z")
     group = SessionGroup.objects.create(user=stand.user, name="A hundred")
     group.sessions.set(linked[:100])
-    rows = fill(stand.user.pk, DAYS)
+    rows = fill([one.pk for one in linked], DAYS)
     here = reverse("whatsappapi:analytics")
     export = reverse("whatsappapi:export_analytics", args=["sessions", "csv"])
     paths = {

@@ -14,7 +14,7 @@ class Options:
     messages: int = 20_000
     sizes: tuple[int, ...] = (10_000, 100_000)
     rows: int = 100_000  # rows of the fan-out, and messages behind the pages
-    import_rows: int = 1_000_000
+    import_rows: int = 200_000
     intake_seconds: float = 30.0
     pace_seconds: float = 60.0
     pace_sessions: tuple[int, int] = (500, 3000)
@@ -23,7 +23,8 @@ class Options:
 
     def full(self) -> None:
         """Everything at its full size: about an hour."""
-        self.sizes, self.rows, self.intake_seconds = (10_000, 100_000, 1_000_000), 1_000_000, 60.0
+        self.sizes, self.intake_seconds = (10_000, 100_000, 1_000_000), 60.0
+        self.rows = self.import_rows = 1_000_000
 
     def quick(self) -> None:
         """Only to see that it works; the figures mean nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,9 @@ def load(path: Path | None = None) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {"parts": {}}
 
 
-def save(machine: dict[str, Any], parts: dict[str, Any]) -> Path:
-    """Adds parts to the latest results, and keeps this run's alone under its time."""
+def save(machine: dict[str, Any], parts: dict[str, Any], at: datetime) -> Path:
+    """Adds parts to the latest results, and keeps this run's alone under the time when it began."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    at = datetime.now(UTC)
     for found in parts.values():
         found["at"] = at.isoformat(timespec="seconds")
     run = {"machine": machine, "parts": parts}

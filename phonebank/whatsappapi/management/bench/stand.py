@@ -168,6 +168,7 @@ class Stand:
         return chosen
 
     def _protect(self, chosen: list[WaSenderSession], protected: bool) -> None:
+        self.sandbox.call("PATCH", "/sandbox/knobs", {"latency": 0})  # of one session after the other
         with _Calls(self.sandbox.url) as api:
             for one in chosen:
                 api.call("PUT", f"/api/whatsapp-sessions/{one.wasender_id}", {"account_protection": protected})
@@ -267,8 +268,8 @@ class Stand:
 
     def refused(self) -> int:
         """How often the gateway answered 429 to a send."""
-        requests = self.sandbox.call("GET", "/sandbox/stats")["requests"]
-        return int(requests.get("send-message", {}).get("429", 0))
+        asked = self.sandbox.call("GET", "/sandbox/stats")["requests"]
+        return int(asked.get("send-message", {}).get("429", 0))
 
 
 def _standing() -> str:

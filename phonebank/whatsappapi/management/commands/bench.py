@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management import call_command
@@ -87,7 +88,7 @@ class Command(BaseCommand):
         chosen = [name for name in PARTS if name in asked or (name == "sizes" and "million" in asked)]
         chosen = chosen or [name for name in PARTS if name not in NOT_BY_ITSELF]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and the processes of the stand are ended
-        begun, found = time.monotonic(), {}
+        at, begun, found, path = datetime.now(UTC), time.monotonic(), {}, None
         call_command("migrate", verbosity=0)
         about = machine.describe(connection.cursor().connection.info.server_version // 10000)
         with Stand() as stand:
@@ -96,9 +97,11 @@ class Command(BaseCommand):
                 started = time.monotonic()
                 console.print(f"[bold]{name}[/]")
                 found[name] = PARTS[name](stand, options) | {"seconds": round(time.monotonic() - started)}
+                if not o["quick"]:
+                    path = results.save(about, found, at)  # a run that is stopped has measured what it has
         if "peers" in found:
             console.print(results.contenders(found["peers"]))
         console.print(results.verdicts(results.goals(found)))
         console.print(f"{time.monotonic() - begun:.0f} s, load {about['load_at_start']} at the start.", end=" ")
-        if not o["quick"]:
-            console.print(f"Results: {results.save(about, found)}. `bench report` writes them down.", soft_wrap=True)
+        if path:
+            console.print(f"Results: {path}. `bench report` writes them down.", soft_wrap=True)

@@ -19,11 +19,14 @@ from phonebank.whatsappapi.management.hooks import NAMES
 from phonebank.whatsappapi.management.ordeal import Ordeal, Size
 from phonebank.whatsappapi.management.order import check as check_order
 from phonebank.whatsappapi.management.points import Everywhere
+from phonebank.whatsappapi.management.soak import MINUTES, Soak
+from phonebank.whatsappapi.management.soak_report import processes, rows, write
 from phonebank.whatsappapi.management.stops import Stops
 from phonebank.whatsappapi.management.trials import KINDS, Trials
 from phonebank.whatsappapi.management.verdict import Line
 from phonebank.whatsappapi.management.world import World
 
+TABLES = 130  # characters that the soak's need, in whatever they are written to
 HOSTS = Path(__file__).parents[4] / "tests" / "machines" / "two_hosts.py"
 SHORT: dict[str, float] = {
     "people": 5_000, "kills": 50, "freezes": 5, "restarts": 2, "freeze_most": 15.0, "faults": 0.5, "stall": 0.6,
@@ -36,14 +39,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "what", nargs="?", default="run", choices=["run", "points", "mutants", "order", "stops", "hosts"]
+            "what", nargs="?", default="run", choices=["run", "points", "mutants", "order", "stops", "hosts", "soak"]
         )
+        parser.add_argument("minutes", nargs="?", type=float, help=f"soak: how long ({MINUTES:g})")
         parser.add_argument("--short", action="store_true", help="a smaller run, in less than two minutes")
         for name in ("people", "sessions", "kills", "freezes", "restarts", "seed"):
             parser.add_argument(f"--{name}", type=int)
         parser.add_argument("--only", help="points, mutants: those whose name has this in it")
 
     def handle(self, *args: Any, what: str, **options: Any) -> None:
+        if options["minutes"] and what != "soak":
+            raise CommandError("Only the soak takes minutes: `phonebank drill soak 30`.")
         self.console = Console(highlight=False)
         self.begun = time.monotonic()
         call_command("migrate", verbosity=0)
@@ -99,6 +105,25 @@ class Command(BaseCommand):
 
     def stops(self, options: dict[str, Any]) -> list[str]:
         return self._small("Stops, by the gateway's ledger", World(in_flight=4), lambda world: Stops(world).run())
+
+    def soak(self, options: dict[str, Any]) -> list[str]:
+        if not sys.platform.startswith("linux"):
+            raise CommandError("The soak reads what processes take from /proc, which only Linux has.")
+        soak = Soak(options["minutes"] or MINUTES, self.console)
+        try:
+            return self._small("Soak", soak.world, lambda _: soak.run())
+        finally:
+            self._tell(soak)
+
+    def _tell(self, soak: Soak) -> None:
+        """The figures, also of a run that broke off, as far as it went."""
+        if soak.is_whole:
+            self.console.width = max(self.console.width, TABLES)
+            for table in (processes(soak), rows(soak)):
+                self.console.print(table)
+        if soak.samples:
+            for path in write(soak, time.strftime("%Y%m%d-%H%M%S")):
+                self.console.print(f"Wrote {path}")
 
     def hosts(self, options: dict[str, Any]) -> list[str]:
         """A script of the checkout, with a database and settings of its own."""

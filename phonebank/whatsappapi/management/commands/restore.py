@@ -46,8 +46,9 @@ class Command(BaseCommand):
         if not _keys_fit():
             self.stderr.write(
                 self.style.ERROR(
-                    "FIELD_ENCRYPTION_KEYS here do not open this backup's access tokens and API keys. Put the old "
-                    "ones into the environment (or the old field-keys file into the data folder) before you confirm."
+                    "FIELD_ENCRYPTION_KEYS here do not open all access tokens, API keys and second factors of this "
+                    "backup. Put the old ones into the environment (or the old field-keys file into the data folder) "
+                    "before you confirm."
                 )
             )
 
@@ -74,13 +75,15 @@ def _check_release(file: Path) -> None:
 
 
 def _keys_fit() -> bool:
+    """Of every row: a backup that was made during `rotate-keys` needs the old key and the new one."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT token FROM whatsappapi_gatewayaccount WHERE token <> '' "
-            "UNION ALL SELECT api_key FROM whatsappapi_wasendersession WHERE api_key <> '' LIMIT 1"
+            "UNION ALL SELECT api_key FROM whatsappapi_wasendersession WHERE api_key <> '' "
+            "UNION ALL SELECT data->>'secret' FROM mfa_authenticator WHERE type = 'totp'"
         )
-        row = cursor.fetchone()
+        found = cursor.fetchall()
     try:
-        return row is None or bool(ring().decrypt(row[0].encode()))
+        return all(ring().decrypt(one.encode()) for (one,) in found)
     except InvalidToken:
         return False

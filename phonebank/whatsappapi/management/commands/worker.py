@@ -29,6 +29,7 @@ from phonebank.whatsappapi.models import WorkerReport
 from phonebank.whatsappapi.services import guard, webhooks
 
 log = logging.getLogger("phonebank.worker")
+TIDY = 60.0  # seconds
 HUNG = 900.0  # seconds; a chore ends after ten, or with the last of the files that it is uploading
 
 
@@ -134,10 +135,20 @@ async def send() -> None:
         engine.drain()
 
     _on_signals(drain)
+    tidying = asyncio.create_task(tidy())
     parts = [asyncio.create_task(engine.run()), asyncio.create_task(worker.run())]
     await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     drain()
     await asyncio.gather(*parts)
+    tidying.cancel()
+
+
+async def tidy() -> None:
+    """Collects garbage in cycles: what broken requests and chores leave of it would else wait for half an hour, and
+    with few messages for days. Without what was imported (it is frozen) a look takes some milliseconds."""
+    while True:
+        await asyncio.sleep(TIDY)
+        gc.collect()
 
 
 async def work() -> None:

@@ -9,7 +9,8 @@
   const source = document.getElementById("analytics-data");
   if (!source || !window.echarts) return;
   const data = JSON.parse(source.textContent);
-  const number = new Intl.NumberFormat(document.documentElement.lang);
+  const number = new Intl.NumberFormat(document.documentElement.lang, { useGrouping: "always" });
+  const isRtl = document.documentElement.dir === "rtl";
   const colour = (name) => getComputedStyle(document.querySelector(`[data-colour=${name}]`)).fill;
 
   const frame = (names, colours, series) => {
@@ -24,9 +25,9 @@
       tooltip: { trigger: "axis", axisPointer: { type: "shadow" }, renderMode: "richText", confine: true,
         valueFormatter: (n) => number.format(n), backgroundColor: getComputedStyle(document.querySelector(".card")).backgroundColor,
         borderColor: line, textStyle: words },
-      xAxis: { type: "category", data: names, axisLabel: { color: words.color, hideOverlap: true },
+      xAxis: { type: "category", data: names, inverse: isRtl, axisLabel: { color: words.color, hideOverlap: true },
         axisLine: { lineStyle: { color: line } }, axisTick: { show: false } },
-      yAxis: { type: "value", minInterval: 1, axisLabel: { color: words.color, formatter: (n) => number.format(n) },
+      yAxis: { type: "value", minInterval: 1, position: isRtl ? "right" : "left", axisLabel: { color: words.color, formatter: (n) => number.format(n) },
         splitLine: { lineStyle: { color: line } } },
       series: series.map(([name, values, stack], i) => ({
         name, data: values, type: "bar", stack, barMaxWidth: 28, itemStyle: { color: colours[i] } })),
@@ -34,15 +35,15 @@
   };
   const draw = {
     days: () => frame(data.when, ["read", "delivered", "sent", "failed"].map(colour), [
-      ["Read", data.read, "all"], ["Delivered, not read", data.delivered, "all"],
-      ["Sent, not confirmed", data.sent, "all"], ["Failed", data.failed, "all"]]),
-    hours: () => frame(data.hours, [colour("sent"), colour("read")], [["Sent", data.hoursSent], ["Read", data.hoursRead]]),
-    times: () => frame(data.times, [colour("delivered")], [["Delivered", data.deliveries]]),
+      [data.words.read, data.read, "all"], [data.words.delivered, data.delivered, "all"],
+      [data.words.sent, data.sent, "all"], [data.words.failed, data.failed, "all"]]),
+    hours: () => frame(data.hours, [colour("sent"), colour("read")], [[data.words.all, data.hoursSent], [data.words.read, data.hoursRead]]),
+    times: () => frame(data.times, [colour("delivered")], [[data.words.arrived, data.deliveries]]),
   };
   const charts = [...document.querySelectorAll("[data-chart]")].map((place) => {
     const chart = echarts.init(place, null, { renderer: "svg" });
     const show = () => {
-      const label = { description: `${place.dataset.label}. The figures stand in the table.` };
+      const label = { description: `${place.dataset.label}. ${data.words.table}` };
       chart.setOption({ ...draw[place.dataset.chart](), aria: { enabled: true, label } }, true);
     };
     show();

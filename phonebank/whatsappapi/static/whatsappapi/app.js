@@ -1,6 +1,9 @@
 // Everything here only adds comfort: each page does its work without it.
 (() => {
   "use strict";
+  const words = JSON.parse(document.querySelector("meta[name=words]")?.content ?? "{}");
+  const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+  const number = new Intl.NumberFormat(document.documentElement.lang, { useGrouping: "always" });
   const every = (selector, act, root = document) => root.querySelectorAll(selector).forEach(act);
 
   // Polling rests while nobody looks, and a poll that fails leaves the page as it is.
@@ -32,7 +35,7 @@
     const copier = event.target.closest("[data-copy]");
     if (copier) {
       navigator.clipboard.writeText(document.getElementById(copier.dataset.copy).value)
-        .then(() => { copier.querySelector("span").textContent = "Copied"; });
+        .then(() => { copier.querySelector("span").textContent = words.copied; });
     }
     every("details.dropdown[open]", (menu) => { if (!menu.contains(event.target)) menu.open = false; });
   });
@@ -62,13 +65,9 @@
       if (box.dataset.room === "") unlimited = true; else total += Number(box.dataset.room);
     });
     const need = Number(output.dataset.need);
-    const number = new Intl.NumberFormat(document.documentElement.lang);
     output.classList.toggle("is-short", count > 0 && !unlimited && total < need);
-    if (!count) output.textContent = "No session chosen yet.";
-    else if (unlimited) output.textContent = `${count} chosen, no daily limit: room for everybody today.`;
-    else if (total >= need) output.textContent = `${count} chosen, room for ${number.format(total)} more messages today: enough.`;
-    else output.textContent = `${count} chosen, room for ${number.format(total)} more messages today. `
-      + `The other ${number.format(need - total)} people follow on the next days.`;
+    const text = !count ? words.none : unlimited ? words.unlimited : total >= need ? words.enough : words.short;
+    output.textContent = fill(text, { count, room: number.format(total), rest: number.format(need - total) });
   };
 
   // Merge tags are put where the cursor is.
@@ -102,7 +101,7 @@
     const count = picks(form).filter((box) => box.checked).length;
     page.checked = count > 0 && count === picks(form).length;
     page.indeterminate = count > 0 && !page.checked;
-    output.textContent = all?.checked ? "All of them" : count ? `${count} selected` : output.dataset.rest;
+    output.textContent = all?.checked ? words.all : count ? fill(words.picked, { count }) : output.dataset.rest;
   };
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-picks]");

@@ -1,0 +1,4 @@
+box.textContent = answer.text;
+location.assign("/whatsappapi/");
+location.reload();
+document.addEventListener("click", hear);

@@ -1,0 +1,7 @@
+"""Hours count to 24, and dates are short enough for tables."""
+
+DATE_FORMAT = "j M Y"
+TIME_FORMAT = "H:i"
+DATETIME_FORMAT = "j M Y, H:i"
+MONTH_DAY_FORMAT = "j M"
+TIME_INPUT_FORMATS = ["%H:%M", "%H.%M", "%H:%M:%S"]
