@@ -57,7 +57,7 @@ class Cluster:
         path = os.fsencode(self.folder)
         if len(path) <= LONGEST_SOCKET_FOLDER and b"," not in path:  # to a client a comma parts two hosts
             return self.folder
-        base = homes.SYSTEM_ROOT if homes.is_root() else Path("/tmp")  # noqa: S108 - made 0700, its owner is checked
+        base = homes.SYSTEM_ROOT if homes.is_root() else Path("/tmp")  # nosec B108 # noqa: S108 - made 0700, its owner is checked
         return base / f"phonebank-{homes.digest(self.home)}"
 
     @property
@@ -104,14 +104,25 @@ class Cluster:
     def destroy(self) -> None:
         """Stop the server and remove the whole data folder, whatever was going on in it."""
 
+        folders = (self.home, self.socket_folder)
+
         def gone() -> bool:
             self.stop()
-            return not [pid for pid in _all_processes() if pid != os.getpid() and self._is_ours(pid)]
+            ours = [pid for pid in _all_processes() if pid != os.getpid() and self._is_ours(pid)]
+            for pid in ours:
+                if not self.data.exists():  # an initdb whose starter was killed, or a server that came up without its files
+                    _signal(pid, signal.SIGQUIT)
+            if ours:
+                return False
+            # Again when something appeared meanwhile: a program between fork and exec does not yet show as ours.
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+            return not any(folder.exists() for folder in folders)
 
-        _wait(gone, ORPHANS_TIMEOUT)  # an initdb or pg_ctl whose starter was killed may still be at work
-        for folder in (self.home, self.socket_folder):
-            if folder.exists():
-                shutil.rmtree(folder)
+        if not _wait(gone, ORPHANS_TIMEOUT):
+            for folder in folders:
+                if folder.exists():
+                    shutil.rmtree(folder)
 
     def _start(self, owner: homes.Owner | None) -> bool:
         launched = False

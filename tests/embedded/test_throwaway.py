@@ -60,6 +60,34 @@ def test_goes_away_when_killed_in_the_middle_of_the_start(moment):
     wait_for(lambda: not home.exists() and not processes(home))
 
 
+WRITES = """
+import itertools, pathlib, sys
+folder = pathlib.Path(sys.stdin.readline().strip())
+for number in itertools.count():
+    try:
+        (folder / "postgres" / str(number)).write_bytes(b"")
+    except FileNotFoundError:
+        break
+    if number == 200:
+        print("writing", flush=True)
+"""
+
+
+def test_goes_away_under_a_program_that_does_not_show_as_ours(home):
+    # What a killed parent has forked carries the parent's name until its exec, and its files come late.
+    (home / "postgres").mkdir()
+    writer = python(WRITES)
+    writer.stdin.write(f"{home}\n")
+    writer.stdin.flush()
+    try:
+        assert writer.stdout.readline() == "writing\n"
+        Cluster(home).destroy()
+        assert not home.exists()
+    finally:
+        writer.kill()
+        writer.communicate()
+
+
 def test_the_interrupt_key_ends_it_cleanly():
     parent = python(RUN, process_group=0)
     home = Path(parent.stdout.readline().strip())
