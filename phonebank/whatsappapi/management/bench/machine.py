@@ -43,10 +43,11 @@ def cpu(*roots: int) -> float:
 
 
 def memory(pid: int, what: str) -> int:
-    """A figure of /proc/PID/status in bytes, 0 for a process that is gone. VmHWM: most resident ever; RssAnon: own."""
-    with suppress(OSError, AttributeError):
-        text = Path(f"/proc/{pid}/status").read_text()
-        return int(re.search(rf"^{what}:\s+(\d+) kB", text, re.MULTILINE)[1]) * 1024  # type: ignore[index]
+    """A figure of /proc/PID/status in bytes. VmHWM: most resident ever; RssAnon: own. 0 for a process that is gone or
+    has ended and not been waited for."""
+    with suppress(OSError):
+        if found := re.search(rf"^{what}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE):
+            return int(found[1]) * 1024
     return 0
 
 
