@@ -110,7 +110,7 @@ class Cluster:
             self.stop()
             ours = [pid for pid in _all_processes() if pid != os.getpid() and self._is_ours(pid)]
             for pid in ours:
-                if not self.data.exists():  # an initdb whose starter was killed, or a server that came up without its files
+                if not self.data.exists():  # an initdb of a killed starter, or a server without its files
                     _signal(pid, signal.SIGQUIT)
             if ours:
                 return False

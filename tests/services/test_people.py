@@ -227,6 +227,14 @@ def test_ten_thousand_cells_and_not_one_formula() -> None:
     assert b"".join(tables.csv_blocks(rows)).startswith(b"\xef\xbb\xbfA,B\r\n")
 
 
+def test_a_file_begins_at_once_and_keeps_every_row() -> None:
+    rows = [[f"r{n}"] for n in range(5_001)]
+    blocks = list(tables.csv_blocks(rows))
+    assert blocks[0] == b"\xef\xbb\xbfr0\r\n"
+    assert [block.count(b"\r\n") for block in blocks] == [1, 9, 90, 900, 1000, 1000, 1000, 1000, 1]
+    assert b"".join(blocks).decode("utf-8-sig").splitlines() == [row[0] for row in rows]
+
+
 def test_a_workbook_holds_text_alone() -> None:
     rows = [["phone", "name"], ["+12125550101", "=1+1"], ["0123", "a\x00\x0bb"]]
     file = tables.xlsx_file(rows)

@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy, pgettext
 
 from phonebank.language import said
 from phonebank.whatsappapi.dispatch.render import render
-from phonebank.whatsappapi.models import Attempt, Campaign, Contact, Message, State
+from phonebank.whatsappapi.models import Attempt, Campaign, Contact, Message, State, WaSenderSession
 from phonebank.whatsappapi.models.messages import has_word
 
-CHUNK = 500  # of a file; each row has its session and attempts, and every thread keeps what it once took
+CHUNK = 500  # of a file; each row has its attempts, and every thread keeps what it once took
 # Decrypting what no list shows, row by row, cost more than all the rest.
 SECRETS = [f"session__{name}" for name in ("api_key", "webhook_secret", "webhook_token", "adopted_webhook")]
 FEW = 1000  # people of a name who are looked up one by one
@@ -169,29 +169,33 @@ def _steps_of(one: Attempt, why: str) -> Iterator[Step]:
 def table(rows: QuerySet[Message]) -> Iterator[Sequence[str]]:
     """A row a person, in the order of their numbers, read in chunks."""
     yield HEADER
+    # A session for each row and attempt took longer than all the rest: of those only names are wanted.
+    rows = rows.select_related(None).defer(None).annotate(called=F("contact__name"))
     # One after another by index: a cursor of the database would gather all of them before it gives the first.
-    last = ""
-    while chunk := list(rows.filter(phone__gt=last)[:CHUNK]):
+    last, size = "", 10
+    while chunk := list(rows.filter(phone__gt=last)[:size]):
         yield from _lines(chunk)
-        last = chunk[-1].phone
+        last, size = chunk[-1].phone, min(CHUNK, size * 10)
 
 
 def _lines(rows: Sequence[Message]) -> Iterator[Sequence[str]]:
     last: dict[int, Attempt] = {}
     tries: dict[int, int] = {}
-    attempts = Attempt.objects.filter(message__in=[one.pk for one in rows]).select_related("session").defer(*SECRETS)
-    for one in attempts.order_by("started_at"):
+    attempts = list(Attempt.objects.filter(message__in=[one.pk for one in rows]).order_by("started_at"))
+    sessions = {one.session_id for one in (*rows, *attempts)}
+    names = dict(WaSenderSession.objects.filter(pk__in=sessions).values_list("pk", "session_name"))
+    for one in attempts:
         tries[one.message_id] = tries.get(one.message_id, 0) + 1
         # The one that counts, where the message has one; else the last.
         if one.message_id not in last or last[one.message_id].outcome != "accepted":
             last[one.message_id] = one
     for row in rows:
         attempt = last.get(row.pk)
-        session = attempt.session if attempt else row.session
+        session = attempt.session_id if attempt else row.session_id
         times = [attempt.started_at, attempt.sent_at, attempt.delivered_at, attempt.read_at] if attempt else [None] * 4
         yield [
-            row.phone, row.contact.name if row.contact else "", row.word, row.reason,
-            session.session_name if session else "", row.why, str(tries.get(row.pk, 0)),
+            row.phone, row.called or "", row.word, row.reason, names.get(session, ""), row.why,
+            str(tries.get(row.pk, 0)),
             *(one.isoformat(timespec="seconds") if one else "" for one in times),
             str(attempt.msg_id) if attempt and attempt.msg_id else "",
         ]  # fmt: skip

@@ -162,7 +162,8 @@ def _p95(port: int, path: str, cookie: str, at_once: int) -> float:
             http_.request("GET", path, headers={"Cookie": cookie})
             answer = http_.getresponse()
             if answer.getheader("Content-Disposition"):
-                answer.read(1)  # a download: until it begins
+                answer.readline()  # a download: until its heading and the first row are there
+                answer.readline()
                 http_.close()
             else:
                 answer.read()
