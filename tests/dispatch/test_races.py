@@ -10,10 +10,18 @@ from django.utils import timezone
 
 from phonebank.gateways.base import Accepted, Deferred, MaybeSent
 from phonebank.whatsappapi.dispatch import deal, reconcile, tend
+from phonebank.whatsappapi.dispatch.claim import Claim
 from phonebank.whatsappapi.dispatch.counts import Deltas
 from phonebank.whatsappapi.dispatch.statuses import Status, skip_person
-from phonebank.whatsappapi.models import Attempt, Message, Suppression, WaSenderSession, WebhookEvent
-from phonebank.whatsappapi.services import campaigns
+from phonebank.whatsappapi.models import (
+    Attempt,
+    CampaignSession,
+    Message,
+    Suppression,
+    WaSenderSession,
+    WebhookEvent,
+)
+from phonebank.whatsappapi.services import campaigns, runs
 from tests.dispatch.bench import Bench
 
 LATE = Deferred("late", "", 0, None)
@@ -240,3 +248,66 @@ def test_a_campaign_does_not_complete_beside_a_row_that_is_put_back(bench: Bench
 
     assert not bench.overlap(put_back, lambda: bench.complete(campaign))
     assert len(bench.claim(1)) == 1
+
+
+# --- several rows are locked in one order by all ------------------------------------------------------------------
+
+
+def lock(one: WaSenderSession | CampaignSession) -> None:
+    list(type(one).objects.select_for_update(no_key=True).filter(pk=one.pk))
+
+
+def two_sessions(bench: Bench) -> tuple[WaSenderSession, WaSenderSession]:
+    """The first stands behind the second in the table: who just takes what is found meets them in the wrong order."""
+    low, high = bench.session(), bench.session()
+    WaSenderSession.objects.filter(pk=low.pk).update(status_reason="moved")
+    return low, high
+
+
+def test_who_changes_several_sessions_takes_them_as_the_engine_does(bench: Bench) -> None:
+    low, high = two_sessions(bench)
+    both = WaSenderSession.objects.filter(pk__in=[low.pk, high.pk])
+    done = bench.overlap(lambda: lock(low), lambda: both.update_in_order(daily_limit=7), lambda: lock(high))
+    assert done == 2
+    assert set(both.values_list("daily_limit", flat=True)) == {7}
+
+
+def test_quota_of_several_sessions_goes_back_as_the_engine_takes_it(bench: Bench) -> None:
+    low, high = two_sessions(bench)
+    bench.campaign(bench.people(2), [low, high])
+    claims = bench.claim(1)
+    bench.settle(*[(one, MaybeSent("timeout", "", None)) for one in claims])
+    WaSenderSession.objects.filter(pk=low.pk).update(status_reason="moved again")
+    found = [reconcile.Finding(one.attempt, one.message, "queued", "") for one in sorted(claims, key=_last_first)]
+    bench.overlap(lambda: lock(low), lambda: reconcile.apply(found), lambda: lock(high))
+    assert (bench.used(low), bench.used(high)) == (0, 0)
+    assert {bench.state(one) for one in claims} == {"queued"}
+
+
+def _last_first(claim: Claim) -> int:
+    return -claim.session
+
+
+@pytest.mark.parametrize("who", ["pace", "redeal"])
+def test_lanes_are_taken_by_their_sessions(bench: Bench, who: str) -> None:
+    low, high = bench.session(), bench.session()
+    campaign = bench.campaign(bench.people(4), [high, low])  # lanes in the other order
+    first, second = campaign.lanes.get(session=low), campaign.lanes.get(session=high)
+    assert first.pk > second.pk
+    WaSenderSession.objects.filter(pk=high.pk).update(status="logged_out")
+
+    def act() -> None:
+        if who == "pace":
+            runs.set_pace(actor=bench.user, campaign=campaign, pace=30)
+        else:
+            bench.redeal(campaign)
+
+    bench.overlap(lambda: lock(first), act, lambda: lock(second))
+
+
+def test_a_tick_takes_lanes_by_their_sessions(bench: Bench) -> None:
+    low, high = bench.session(), bench.session()
+    campaign = bench.campaign(bench.people(4), [high, low])
+    first, second = campaign.lanes.get(session=low), campaign.lanes.get(session=high)
+    ticked = bench.overlap(lambda: lock(first), lambda: bench.elsewhere({high.pk: 1, low.pk: 1}), lambda: lock(second))
+    assert len(ticked.claims) == 2

@@ -239,7 +239,7 @@ def test_when_some_are_back_and_some_need_a_scan_both_are_said(account: GatewayA
     WaSenderSession.objects.filter(pk__in=[one.pk for one in rows[3:]]).update(status="need_scan")
     look()
     told()
-    assert "3 of 5 are back; 2 still need a hand" in [one["Subject"] for one in mailbox.letters]
+    assert "Back: 3 of 5; still down: 2" in [one["Subject"] for one in mailbox.letters]
 
 
 def test_limits_doubts_and_campaigns(account: GatewayAccount, user: User) -> None:

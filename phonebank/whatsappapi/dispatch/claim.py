@@ -154,7 +154,7 @@ async def tick(
         ids = wants.keys() | changed | {one["session_id"] for one in refunds}
         if ids:
             await _grant(conn, limits, (sorted(ids), wants, effects), refunds, result)
-        granted = {one: grant for one, grant in result.grants.items() if grant.n}
+        granted = {one: grant for one, grant in sorted(result.grants.items()) if grant.n}  # lanes are locked so
         lanes: dict[int, int | None] = {}
         if granted:
             lanes = await _claim(conn, limits, granted, bodies, result, deltas, (now, send_before))

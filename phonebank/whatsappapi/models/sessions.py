@@ -6,9 +6,10 @@ import secrets
 import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.apps import apps
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Least, Lower
 from django.utils import timezone
@@ -38,6 +39,13 @@ class WaSenderSessionQuerySet(models.QuerySet["WaSenderSession"]):
 
     def alive(self) -> WaSenderSessionQuerySet:
         return self.filter(deleted_at=None)
+
+    def update_in_order(self, **values: Any) -> int:
+        """`update` of several: the rows are locked in the order of their ids, as the engine locks its own. Out of order
+        the two wait for each other, and the database ends one of them."""
+        with transaction.atomic():
+            ids = list(self.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+            return WaSenderSession.objects.filter(pk__in=ids).update(**values)
 
     def connected(self, now: datetime | None = None) -> WaSenderSessionQuerySet:
         """Sessions that can send at this moment, whatever their limit."""

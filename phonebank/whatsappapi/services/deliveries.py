@@ -236,7 +236,7 @@ def _over(incident: Incident, title: str) -> str:
     down = incidents.still_down(incident)
     back = max(0, incident.size - down)
     if down and back:
-        return _("%(back)s of %(all)s are back; %(down)s still need a hand") % {
+        return _("Back: %(back)s of %(all)s; still down: %(down)s") % {
             "back": grouped(back),
             "all": grouped(incident.size),
             "down": grouped(down),

@@ -89,9 +89,11 @@ CROSS JOIN LATERAL (
 LEFT JOIN LATERAL (
   SELECT jsonb_object_agg(why, n) AS reasons FROM (
     SELECT split_part(m.reason, ':', 1) AS why, count(*) AS n
-    FROM whatsappapi_attempt a JOIN whatsappapi_message m ON m.id = a.message_id AND m.attempt = a.id
+    FROM whatsappapi_attempt a CROSS JOIN LATERAL (
+      SELECT x.reason FROM whatsappapi_message x
+      WHERE x.id = a.message_id AND x.attempt = a.id AND x.state = 'failed' AND x.kind <> 'probe' OFFSET 0) m
     WHERE a.session_id = q.session AND a.started_at >= q.start AND a.started_at < q.start + interval '15 minutes'
-      AND m.state = 'failed' AND m.kind <> 'probe' GROUP BY 1) f
+    GROUP BY 1) f
 ) r ON a.failed > 0
 ORDER BY 1, 2
 """

@@ -140,7 +140,9 @@ def set_pace(*, actor: User, campaign: Campaign, pace: int | None) -> Campaign:
     with transaction.atomic():
         before = _lock(campaign).pace
         Campaign.objects.filter(pk=campaign.pk).update(pace=pace)
-        CampaignSession.objects.filter(campaign=campaign).update(next_at=None)
+        lanes = CampaignSession.objects.filter(campaign=campaign)
+        list(lanes.order_by("session_id").select_for_update(no_key=True).values_list("pk"))  # as a tick locks them
+        lanes.update(next_at=None)
         record(actor=actor, verb="campaign.pace", target=campaign, before=before, after=pace)
     campaign.refresh_from_db()
     return campaign

@@ -230,8 +230,8 @@ def _poll_account(account: GatewayAccount) -> int:
             changed += _look(row)
         else:
             later.append(row.pk)
-    WaSenderSession.objects.filter(pk__in=up).update(last_active_at=timezone.now())
-    WaSenderSession.objects.filter(pk__in=later).update(updated_at=timezone.now() - POLL_REST)
+    WaSenderSession.objects.filter(pk__in=up).update_in_order(last_active_at=timezone.now())
+    WaSenderSession.objects.filter(pk__in=later).update_in_order(updated_at=timezone.now() - POLL_REST)
     return changed
 
 

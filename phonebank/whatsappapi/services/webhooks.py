@@ -230,7 +230,8 @@ def _follow_up(events: list[_Event]) -> None:
         _attempt(failed, event_id, lambda letter=letter: obey(letter))
     proven = {one.session_id for one in events if one.proves}
     if proven:
-        WaSenderSession.objects.filter(pk__in=proven, webhook_proven_at=None).update(webhook_proven_at=timezone.now())
+        unproven = WaSenderSession.objects.filter(pk__in=proven, webhook_proven_at=None)
+        unproven.update_in_order(webhook_proven_at=timezone.now())
     last: dict[int, _Event] = {}
     for one in sorted((one for one in events if one.link), key=lambda one: (one.at, one.id)):
         last[one.session_id] = one

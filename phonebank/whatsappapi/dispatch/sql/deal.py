@@ -129,7 +129,8 @@ CROSS JOIN LATERAL (SELECT CASE WHEN p.daily_limit IS NULL THEN s.daily_limit
 WHERE l.campaign_id = %s ORDER BY s.last_used_at NULLS FIRST, s.id
 """
 
-LOCK_LANES = "SELECT id, tail FROM whatsappapi_campaignsession WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+# In the order in which a tick locks lanes: by session.
+LOCK_LANES = "SELECT id, tail FROM whatsappapi_campaignsession WHERE id = ANY(%s) ORDER BY session_id FOR NO KEY UPDATE"
 
 MOVABLE = """
 SELECT m.id, m.tried FROM whatsappapi_message m

@@ -112,10 +112,14 @@ WITH o AS (
     detail = a.detail || ' ' || o.reason
   FROM moved JOIN o ON o.attempt = moved.attempt WHERE a.id = o.attempt
   RETURNING a.session_id, a.usage_date, o.state
+), s AS MATERIALIZED (
+  SELECT s.id FROM whatsappapi_wasendersession s WHERE s.id IN (SELECT session_id FROM fin WHERE state = 'queued')
+  ORDER BY s.id FOR NO KEY UPDATE
 ), refund AS (
-  UPDATE whatsappapi_wasendersession s SET messages_sent_today = greatest(0, s.messages_sent_today - f.n)
-  FROM (SELECT session_id, usage_date, count(*) AS n FROM fin WHERE state = 'queued' GROUP BY 1, 2) f
-  WHERE s.id = f.session_id AND s.usage_date = f.usage_date
+  UPDATE whatsappapi_wasendersession t SET messages_sent_today = greatest(0, t.messages_sent_today - f.n)
+  FROM s JOIN (SELECT session_id, usage_date, count(*) AS n FROM fin WHERE state = 'queued' GROUP BY 1, 2) f
+    ON f.session_id = s.id
+  WHERE t.id = s.id AND t.usage_date = f.usage_date
 )
 SELECT campaign_id, session_id, old, new, count(*) FROM moved WHERE campaign_id IS NOT NULL GROUP BY 1, 2, 3, 4
 """
