@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -286,6 +287,40 @@ def test_few_messages_brake_nothing(bench: Bench) -> None:
     campaign = bench.campaign(bench.people(49), [bench.session()])
     sent(bench, campaign, 49, reject=49)
     assert braked(campaign) == ""
+
+
+STAND_AS_SENT = """
+WITH m AS (
+  UPDATE whatsappapi_message SET state = 'accepted', attempt = gen_random_uuid() WHERE campaign_id = %s RETURNING *
+)
+INSERT INTO whatsappapi_attempt (id, message_id, session_id, phone, worker, key_version, connection_version, body_hash,
+  started_at, lease_until, finished_at, resolved_at, outcome, http_status, detail, key_id, why, msg_id)
+SELECT attempt, id, session_id, phone, '', 1, 1, '', t, t, t, t, 'accepted', 200, '', '', '', id
+FROM (SELECT *, clock_timestamp() AS t FROM m) m
+"""
+
+
+@pytest.mark.parametrize("asked", [brakes.LATEST, brakes.SENT])
+def test_brakes_look_up_the_last_messages_and_read_nobody_else(bench: Bench, asked: str) -> None:
+    """Joined, the planner takes them for one message, and reads the whole campaign for every session."""
+    campaign = bench.campaign(bench.people(4000), [bench.session() for _ in range(4)])
+    named = {"campaign": campaign.pk, "since": timezone.now() - timedelta(hours=1), "last": 200, "most": 20_000}
+    with connection.cursor() as cursor:
+        cursor.execute(STAND_AS_SENT, [campaign.pk])
+        cursor.execute("UPDATE whatsappapi_campaigncount SET state = 'accepted'")
+        cursor.execute("ANALYZE whatsappapi_message, whatsappapi_attempt")
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {asked}", named)
+        [[[found]]] = cursor.fetchall()
+    of_messages = [one for one in _nodes(found["Plan"]) if one.get("Relation Name") == "whatsappapi_message"]
+    assert [(one["Node Type"], one["Index Name"]) for one in of_messages] == [
+        ("Index Scan", "whatsappapi_message_pkey")
+    ]
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for one in plan.get("Plans", ()):
+        yield from _nodes(one)
 
 
 # --- what nobody could prove ------------------------------------------------------------------------------------------
