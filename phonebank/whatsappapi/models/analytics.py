@@ -25,7 +25,9 @@ BUCKETS = len(BOUNDS) + 1
 # What is written of a quarter; each belongs to when the message was sent, but `received` and `opted_out`.
 COUNTS = ("sent", "delivered", "read", "replied", "failed", "unclear", "received", "opted_out")
 
-# A change makes a quarter due, the busier it is the less often. One that is due already is left alone (no lock).
+# When a quarter that changed is counted again: the busier it is the less often, for it is counted whole.
+AGAIN = "q.counted_at + make_interval(secs => least(300, 1 + q.sent / 20.0))"
+# A change makes a quarter due. One that is due already is left alone (no lock).
 _MARK = """
 INSERT INTO whatsappapi_sessionquarter AS q (session_id, start, due_at)
 SELECT u.s, u.start, statement_timestamp() FROM (
@@ -36,9 +38,8 @@ WHERE NOT EXISTS (
   SELECT 1 FROM whatsappapi_sessionquarter x
   WHERE x.session_id = u.s AND x.start = u.start AND x.due_at <= clock_timestamp() + interval '1 second')
 ORDER BY 1, 2
-ON CONFLICT (session_id, start) DO UPDATE SET due_at = least(q.due_at, greatest(clock_timestamp(),
-  q.counted_at + make_interval(secs => least(60, 1 + q.sent / 100.0))))
-"""
+ON CONFLICT (session_id, start) DO UPDATE SET due_at = least(q.due_at, greatest(clock_timestamp(), @again))
+""".replace("@again", AGAIN)
 # What people answered counts for what was written to them.
 _ANSWERED = """
 SELECT a.session_id, a.started_at

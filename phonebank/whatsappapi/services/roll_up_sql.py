@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from phonebank.whatsappapi.models.analytics import BUCKETS, COUNTS
+from phonebank.whatsappapi.models.analytics import AGAIN, BUCKETS, COUNTS
 
 _START = "date_bin('15 minutes', {0}, '2000-01-01 00:00+00')"
 
-# Who sent since the last look (the index on attempts by session and start is all it reads), and all once an hour.
+# Who sent since the last look, and all once an hour. Whether a quarter has attempts is one look at the index on session
+# and start: a busy session makes thousands within the minutes that are looked at again.
 SWEEP = f"""
 WITH s AS MATERIALIZED (
   SELECT s.id, s.user_id, coalesce(r.until, '-infinity') - interval '3 minutes' AS since, clock_timestamp() AS until
@@ -15,8 +16,13 @@ WITH s AS MATERIALIZED (
     OR r.until < clock_timestamp() - interval '1 h'
   ORDER BY r.until NULLS FIRST LIMIT %(limit)s
 ), found AS (
-  SELECT DISTINCT s.id, {_START.format("a.started_at")} AS start
-  FROM s JOIN whatsappapi_attempt a ON a.session_id = s.id AND a.started_at > s.since
+  SELECT s.id, g.start FROM s CROSS JOIN LATERAL (
+    SELECT nullif(greatest(s.since, min(a.started_at)), '-infinity') AS since FROM whatsappapi_attempt a
+    WHERE a.session_id = s.id
+  ) f CROSS JOIN LATERAL generate_series({_START.format("f.since")}, s.until, '15 minutes') AS g(start)
+  WHERE EXISTS (
+    SELECT 1 FROM whatsappapi_attempt a WHERE a.session_id = s.id AND a.started_at > s.since
+      AND a.started_at >= g.start AND a.started_at < g.start + interval '15 minutes')
   UNION
   SELECT s.id, {_START.format("i.received_at")}
   FROM s JOIN whatsappapi_inboundmessage i ON i.user_id = s.user_id AND i.session_id = s.id
@@ -27,8 +33,7 @@ WITH s AS MATERIALIZED (
 ), marked AS (
   INSERT INTO whatsappapi_sessionquarter AS q (session_id, start, due_at)
   SELECT id, start, clock_timestamp() FROM found ORDER BY 1, 2
-  ON CONFLICT (session_id, start) DO UPDATE SET due_at = least(q.due_at, greatest(clock_timestamp(),
-    q.counted_at + make_interval(secs => least(60, 1 + q.sent / 100.0))))
+  ON CONFLICT (session_id, start) DO UPDATE SET due_at = least(q.due_at, greatest(clock_timestamp(), {AGAIN}))
 ), noted AS (
   INSERT INTO whatsappapi_rollup AS r (session_id, until) SELECT id, until FROM s ORDER BY 1
   ON CONFLICT (session_id) DO UPDATE SET until = greatest(r.until, excluded.until)
