@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from phonebank.gateways.base import Accepted, Deferred, MaybeSent
@@ -279,8 +280,13 @@ def test_quota_of_several_sessions_goes_back_as_the_engine_takes_it(bench: Bench
     bench.settle(*[(one, MaybeSent("timeout", "", None)) for one in claims])
     WaSenderSession.objects.filter(pk=low.pk).update(status_reason="moved again")
     found = [reconcile.Finding(one.attempt, one.message, "queued", "") for one in sorted(claims, key=_last_first)]
-    bench.overlap(lambda: lock(low), lambda: reconcile.apply(found), lambda: lock(high))
-    assert (bench.used(low), bench.used(high)) == (0, 0)
+    five_more = WaSenderSession.objects.filter(pk=low.pk)
+    bench.overlap(
+        lambda: five_more.update(messages_sent_today=F("messages_sent_today") + 5),
+        lambda: reconcile.apply(found),
+        lambda: lock(high),
+    )
+    assert (bench.used(low), bench.used(high)) == (5, 0)
     assert {bench.state(one) for one in claims} == {"queued"}
 
 

@@ -14,7 +14,7 @@ class Options:
     messages: int = 20_000
     sizes: tuple[int, ...] = (10_000, 100_000)
     rows: int = 100_000  # rows of the fan-out, and messages behind the pages
-    import_rows: int = 200_000
+    import_rows: int = 100_000
     intake_seconds: float = 30.0
     pace_seconds: float = 60.0
     pace_sessions: tuple[int, int] = (500, 3000)
