@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import xlsxwriter
-from django.db import connection
+from django.db import connection, transaction
 
 from phonebank.accounts.models import User
 from phonebank.audit.models import Event
@@ -24,7 +25,7 @@ from phonebank.whatsappapi.models import (
     ImportPart,
     Suppression,
 )
-from phonebank.whatsappapi.services import import_report, import_twins, imports, optout
+from phonebank.whatsappapi.services import import_report, import_sql, import_twins, imports, optout
 from phonebank.whatsappapi.services.errors import ServiceError
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,6 +114,27 @@ def test_evidence_has_source_wording_file_and_who(user: User) -> None:
     assert (record.source, record.wording, record.file_hash) == ("counter form", wording, job.file_hash)
     assert record.recorded_by == user and job.is_declared
     assert sorted(tag.name for tag in Contact.objects.first().tags.all()) == ["vip", "x"]
+
+
+def test_evidence_is_looked_up_person_by_person(user: User) -> None:
+    """Joined, every person of a chunk was compared with all whom the file had brought so far."""
+    job = imported(user, people(2_000))
+    about = {"user": user.pk, "actor": user.pk, "hash": job.file_hash, "list": None, "tags": [], "wording": ""}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(import_sql.STAGE)
+        cursor.execute("INSERT INTO import_row SELECT id, phone, name, '{}', '', 'form' FROM whatsappapi_contact")
+        cursor.execute(import_sql.PEOPLE, [user.pk, user.pk])
+        cursor.execute(import_sql.ANALYZE)
+        cursor.execute("EXPLAIN (FORMAT JSON) " + import_sql.WRITE, about)
+        [[[found]]] = cursor.fetchall()
+        cursor.execute(import_sql.WRITE, about)
+        assert cursor.fetchone()[:2] == (2_000, 0)
+    nodes = json.dumps(found).split('"Node Type": ')
+    assert [one.split('"')[1] for one in nodes if '"Relation Name": "whatsappapi_consentrecord"' in one] in (
+        ["ModifyTable", "Bitmap Heap Scan"],
+        ["ModifyTable", "Index Scan"],
+    )
+    assert ConsentRecord.objects.count() == 2_000  # known evidence is not kept twice
 
 
 def test_a_source_without_the_tick_is_refused(user: User) -> None:

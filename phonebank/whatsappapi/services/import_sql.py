@@ -66,9 +66,10 @@ WITH up AS (
     (user_id, contact_id, status, source, wording, file_hash, recorded_by_id, recorded_at)
   SELECT %(user)s, up.id, 'granted', p.source, %(wording)s, %(hash)s, %(actor)s, now()
   FROM up JOIN import_person p ON p.phone = up.phone
-  WHERE up.consent = 'granted' AND p.source <> '' AND NOT EXISTS (
+  -- OFFSET 0: looked up person by person. Joined, all that the file brought so far would be gone through for each.
+  WHERE up.consent = 'granted' AND p.source <> '' AND (up.is_new OR NOT EXISTS (
     SELECT 1 FROM whatsappapi_consentrecord x
-    WHERE x.contact_id = up.id AND x.file_hash = %(hash)s AND x.source = p.source)
+    WHERE x.contact_id = up.id AND x.file_hash = %(hash)s AND x.source = p.source OFFSET 0))
 ), seen AS (
   SELECT p.line, up.is_new, up.consent, p.is_suppressed FROM up JOIN import_person p ON p.phone = up.phone
 )
