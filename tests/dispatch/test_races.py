@@ -287,6 +287,7 @@ def test_quota_of_several_sessions_goes_back_as_the_engine_takes_it(bench: Bench
         lambda: lock(high),
     )
     assert (bench.used(low), bench.used(high)) == (5, 0)
+    five_more.update(messages_sent_today=0)
     assert {bench.state(one) for one in claims} == {"queued"}
 
 
