@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from phonebank.embedded import Cluster, DatabaseUnavailable, check_server, ephemeral
 
@@ -55,6 +56,11 @@ def restart_immediately() -> None:
     pid = int((_cluster.data / "postmaster.pid").read_text().split()[0])
     os.kill(pid, signal.SIGQUIT)
     _cluster.start()
+
+
+def pytest_runtest_setup() -> None:
+    """A request leaves its language in its thread; the next test begins without, as a process does."""
+    translation.deactivate()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
