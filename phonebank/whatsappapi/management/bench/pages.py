@@ -20,10 +20,8 @@ from django.urls import reverse
 from phonebank.accounts.models import User
 from phonebank.whatsappapi.dispatch import deal
 from phonebank.whatsappapi.dispatch.sql.words import word
-from phonebank.whatsappapi.management.bench import machine
 from phonebank.whatsappapi.management.bench.options import Options
 from phonebank.whatsappapi.management.bench.stand import Stand
-from phonebank.whatsappapi.management.journey import until
 from phonebank.whatsappapi.management.stage import free_port, wait_for
 from phonebank.whatsappapi.models import Campaign, CampaignSession, Contact, ContactList, WaSenderSession
 
@@ -45,13 +43,13 @@ def run(stand: Stand, options: Options) -> dict[str, Any]:
     stand.settle()
     paths, alike = _paths(campaign), _paths(few)
     port = free_port()
-    web = stand.start("web", "web", "--port", str(port), pinned=False)
+    stand.start("web", "web", "--port", str(port), pinned=False)
     found: dict[str, Any] = {"sessions": SESSIONS, "rows": options.rows, "pages": {}}
     try:
         wait_for(f"http://127.0.0.1:{port}{reverse('account_login')}", stand.group)
         cookie = _cookie(stand.user)
         for name, path in paths.items():
-            alone = _p95(port, path, cookie, REQUESTS, web=web)
+            alone = _p95(port, path, cookie, REQUESTS)
             together = _p95(port, path, cookie, TOGETHER, AT_ONCE)
             queries = [_queries(few.user, alike[name]), _queries(stand.user, path)]
             found["pages"][name] = {"p95_ms": alone, "p95_of_four_ms": together, "queries": queries}
@@ -156,9 +154,7 @@ def _cookie(user: User) -> str:
     return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
 
-def _p95(port: int, path: str, cookie: str, requests: int, at_once: int = 1, web: int = 0) -> float:
-    """Milliseconds. With `web` (a process id) a download that was broken off is not left to run beside the next one."""
-
+def _p95(port: int, path: str, cookie: str, requests: int, at_once: int = 1) -> float:
     def ask(n: int) -> list[float]:
         http_ = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         times = []
@@ -174,7 +170,6 @@ def _p95(port: int, path: str, cookie: str, requests: int, at_once: int = 1, web
                 raise RuntimeError(f"{path} answered {answer.status}.")
             if is_file:
                 http_.close()
-                until("the download to be given up", lambda: not web or not _works(web))
         http_.close()
         return times
 
@@ -182,12 +177,6 @@ def _p95(port: int, path: str, cookie: str, requests: int, at_once: int = 1, web
     with ThreadPoolExecutor(at_once) as pool:
         times = sorted(one for part in pool.map(ask, [requests // at_once] * at_once) for one in part)
     return round(times[int(len(times) * 0.95)], 1)
-
-
-def _works(pid: int) -> bool:
-    before = machine.cpu(pid)
-    time.sleep(0.1)
-    return machine.cpu(pid) > before
 
 
 def _queries(user: User, path: str) -> int:
