@@ -137,7 +137,7 @@ class Copies:
         try:
             if path and case:
                 path.write_bytes(case.mutant.of(source))
-            if self._passes(copy, tests):
+            if self._passes(copy, tests, quiet=case is not None):
                 return "missed"
             if path:
                 path.write_bytes(source)
@@ -148,9 +148,10 @@ class Copies:
                 path.write_bytes(source)
             self.free.put(copy)
 
-    def _passes(self, copy: Path, tests: list[str]) -> bool:
+    def _passes(self, copy: Path, tests: list[str], *, quiet: bool = True) -> bool:
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-        with subprocess.Popen(command, cwd=copy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        to = subprocess.DEVNULL if quiet else None
+        with subprocess.Popen(command, cwd=copy, stdout=to, stderr=to) as child:
             try:
                 return child.wait(timeout=4 * PATIENCE) == 0
             except subprocess.TimeoutExpired:  # an endless loop is noticed
@@ -174,8 +175,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="phonebank-mutants-") as folder, ThreadPoolExecutor(count := 2) as pool:
         copies = Copies(Path(folder), count)
         quick = sorted({one for case in chosen[:3] for one in tests.of(case)})[:20]
+        if not quick:
+            print("There is no record of which tests run a line: run `make coverage` first.")
+            return 2
         if copies.try_(None, quick) != "missed":
-            print("Without any change the tests do not pass, or there are none: run `make coverage` first.")
+            print("Without any change these tests do not pass in a copy of the project; see above:", *quick, sep="\n  ")
             return 2
         ends = list(pool.map(lambda case: _tell(case, copies.try_(case, tests.of(case)), len(tests.of(case))), chosen))
     return _verdict(chosen, ends, time.monotonic() - began, seed)

@@ -169,6 +169,7 @@ def _p95(port: int, path: str, cookie: str, requests: int, at_once: int = 1) -> 
             if answer.status != 200:
                 raise RuntimeError(f"{path} answered {answer.status}.")
             if is_file:
+                answer.close()  # the connection stays open as long as its answer does, and the file is written on
                 http_.close()
         http_.close()
         return times
