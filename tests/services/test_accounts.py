@@ -444,7 +444,7 @@ def test_a_large_export_needs_no_more_memory(leaver: User) -> None:
     peak()
     small = peak()
     fill(leaver, 10_000)
-    assert peak() < 1.5 * small
+    assert peak() < 1.3 * small
 
 
 def fill(owner: User, n: int) -> None:

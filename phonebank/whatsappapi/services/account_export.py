@@ -175,6 +175,7 @@ def _by_key(rows: QuerySet[Any], *paths: str) -> Iterator[Any]:
         if len(part) < CHUNK:
             return
         last = part[-1][0] if paths else part[-1].pk
+        del part  # before the next are read, or twice as many are held
 
 
 def _batched(rows: Iterator[Any], size: int) -> Iterator[list[Any]]:
