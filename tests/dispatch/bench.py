@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import threading
 import uuid
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -353,3 +353,10 @@ def wipe() -> None:
         cursor.execute("SET phonebank.maintenance = 'on'; SET phonebank.erasing = 'on'")
         cursor.execute(";".join(f"DELETE FROM {table}" for table in tables()))
         cursor.execute("RESET phonebank.maintenance; RESET phonebank.erasing")
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan of the database and all below it."""
+    yield plan
+    for one in plan.get("Plans", ()):
+        yield from nodes(one)

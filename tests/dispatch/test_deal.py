@@ -6,21 +6,25 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from phonebank.gateways.base import Deferred
 from phonebank.whatsappapi.dispatch import deal, tend
+from phonebank.whatsappapi.dispatch.sql.audience import people_of
+from phonebank.whatsappapi.dispatch.sql.deal import deal_of
 from phonebank.whatsappapi.models import (
     Attempt,
     Campaign,
     CampaignSession,
     Contact,
+    ContactTag,
     Message,
     Suppression,
     WaSenderSession,
 )
 from phonebank.whatsappapi.services import campaigns
-from tests.dispatch.bench import Bench
+from tests.dispatch.bench import Bench, nodes
 
 
 def shares(campaign: Campaign) -> list[int]:
@@ -110,6 +114,35 @@ def test_a_killed_deal_goes_on_where_it_stopped(bench: Bench, monkeypatch: pytes
     while not deal.deal_chunk(campaign.pk):
         bench.check()
     assert shares(campaign) == [4, 3, 3]
+
+
+@pytest.mark.parametrize("kind", ["list", "lists", "tag", "list and tag"])
+def test_a_chunk_reads_nobody_whom_an_earlier_one_dealt(kind: str, bench: Bench) -> None:
+    """Or the last of a hundred chunks reads a list of a million from its beginning, like all before it."""
+    people, more = bench.people(3000), bench.people(0, "More")
+    tag = ContactTag.objects.create(user=bench.user, name="vip")
+    tag.contacts.set(people.contacts.all())
+    after = people.contacts.order_by("-pk")[20].pk
+    audience = {
+        "list": {"lists": [people.pk]},
+        "lists": {"lists": [people.pk, more.pk]},
+        "tag": {"tags": [tag.pk]},
+        "list and tag": {"lists": [people.pk], "tags": [tag.pk]},
+    }[kind]
+    where, named = people_of(audience, None, after=after)
+    campaign = bench.campaign(people, [bench.session()], run=False)
+    named |= {"campaign": campaign.pk, "user": bench.user.pk, "sticky": False, "number": 0, "chunk": 10_000}
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE whatsappapi_contact, whatsappapi_contact_lists, whatsappapi_contact_tags")
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {deal_of(where)}", named)
+        [[[found]]] = cursor.fetchall()
+    read = {
+        one["Relation Name"]: one["Actual Loops"] * (one["Actual Rows"] + one.get("Rows Removed by Filter", 0))
+        for one in nodes(found["Plan"])
+        if "Relation Name" in one and one["Node Type"].endswith("Scan")
+    }
+    assert campaign.messages.count() == 20
+    assert max(read.values()) <= 60, read
 
 
 def test_an_empty_audience_completes(bench: Bench) -> None:

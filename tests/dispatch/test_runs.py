@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -23,7 +22,7 @@ from phonebank.whatsappapi.models import Alert, Attempt, Campaign, Message, Supp
 from phonebank.whatsappapi.services import brakes, campaigns, decisions, recipients, runs
 from phonebank.whatsappapi.services.errors import ServiceError
 from phonebank.whatsappapi.views.wizard_pages import preview_of
-from tests.dispatch.bench import Bench
+from tests.dispatch.bench import Bench, nodes
 
 
 def parts(campaign: Campaign) -> dict[int, int]:
@@ -311,16 +310,10 @@ def test_brakes_look_up_the_last_messages_and_read_nobody_else(bench: Bench, ask
         cursor.execute("ANALYZE whatsappapi_message, whatsappapi_attempt")
         cursor.execute(f"EXPLAIN (FORMAT JSON) {asked}", named)
         [[[found]]] = cursor.fetchall()
-    of_messages = [one for one in _nodes(found["Plan"]) if one.get("Relation Name") == "whatsappapi_message"]
+    of_messages = [one for one in nodes(found["Plan"]) if one.get("Relation Name") == "whatsappapi_message"]
     assert [(one["Node Type"], one["Index Name"]) for one in of_messages] == [
         ("Index Scan", "whatsappapi_message_pkey")
     ]
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for one in plan.get("Plans", ()):
-        yield from _nodes(one)
 
 
 # --- what nobody could prove ------------------------------------------------------------------------------------------

@@ -44,8 +44,8 @@ def deal_chunk(campaign: int) -> bool:
         if parent is None and not _is_whole(cursor, user, audience):
             cursor.execute(LOSE, [LOST, campaign])
             return True
-        people, named = people_of(audience, contact_list, parent)
-        place_now = {"campaign": campaign, "user": user, "sticky": sticky, "cursor": place, "number": number}
+        people, named = people_of(audience, contact_list, parent, after=place)
+        place_now = {"campaign": campaign, "user": user, "sticky": sticky, "number": number}
         cursor.execute(deal_of(people), named | place_now | {"chunk": CHUNK})
         if cursor.fetchone()[0] == CHUNK:
             return False

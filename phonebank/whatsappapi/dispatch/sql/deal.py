@@ -28,7 +28,7 @@ WITH lane AS (
                       WHERE x.user_id = c.user_id AND x.phone = c.phone AND x.lifted_at IS NULL
                         AND x.reason <> 'review') THEN 'opted_out'
          WHEN c.consent <> 'granted' THEN 'no_consent' END AS skip
-  FROM whatsappapi_contact c @audience AND c.user_id = %(user)s AND c.id > %(cursor)s
+  FROM whatsappapi_contact c @audience AND c.user_id = %(user)s
   ORDER BY c.id LIMIT %(chunk)s
 ), s AS (
   SELECT k.*,
@@ -76,11 +76,11 @@ SELECT count(*) FROM k
 
 
 def deal_of(people: str) -> str:
-    """The statement that deals a chunk of the people that `people` (audience.people_of) names."""
+    """The statement that deals a chunk of the people that `people` (audience.people_of, with `after`) names."""
     return _DEAL.replace("@audience", people)
 
 
-DEAL_LIST = deal_of(people_of({"lists": [0]}, None)[0])  # what most campaigns run: the people of one list
+DEAL_LIST = deal_of(people_of({"lists": [0]}, None, after=0)[0])  # what most campaigns run: the people of one list
 
 LOSE = """
 UPDATE whatsappapi_campaign SET state = 'paused', pause_reason = %s WHERE id = %s AND state = 'dealing'
