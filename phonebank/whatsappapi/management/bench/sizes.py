@@ -17,6 +17,7 @@ from phonebank.whatsappapi.models import Campaign
 from phonebank.whatsappapi.services import campaigns
 
 MIB = 2**20
+WARM = 20_000  # messages before: a sender's memory grows for its first minute, whatever the campaign's size
 
 
 def run(stand: Stand, options: Options) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def _size(stand: Stand, linked: Any, count: int) -> dict[str, Any]:
     stand.forget(latency=0)
     people = stand.people(count)
     send, work = stand.workers(in_flight=IN_FLIGHT)
-    engine(stand, linked, 1000, 0, [send, work])  # plans, connections, caches: as in any worker that has run a while
+    engine(stand, linked, WARM, 0, [send, work])  # plans, connections, caches: as in any worker that has run a while
     stand.forget(latency=0)
     campaign = stand.campaign(people, linked, dealt=False)
     stand.settle()
