@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from phonebank.whatsappapi.management.bench import machine
 from phonebank.whatsappapi.management.bench.compare import IN_FLIGHT, SESSIONS
@@ -42,6 +42,7 @@ def _size(stand: Stand, linked: Any, count: int) -> dict[str, Any]:
     stand.forget(latency=0)
     campaign = stand.campaign(people, linked, dealt=False)
     stand.settle()
+    connection.close()  # or what its backend took to make the people stays with it, and is told as the product's
     peak = machine.Peak(stand.postmaster)
     with transaction.atomic():
         campaigns.launch(actor=stand.user, campaign=campaign)
