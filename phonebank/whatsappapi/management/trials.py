@@ -27,7 +27,7 @@ from phonebank.whatsappapi.management.world import (
     sent,
     until_read,
 )
-from phonebank.whatsappapi.models import Attempt, Campaign, Message
+from phonebank.whatsappapi.models import Attempt, Campaign, Message, WaSenderSession
 from phonebank.whatsappapi.services import optout
 
 WORKERS = ("worker-1", "worker-2")
@@ -46,6 +46,9 @@ class Scene:
     def launch(self, people: int, sessions: int, *, rate: int = 0) -> None:
         owner = self.world.owner()
         linked = self.world.link(owner, sessions, limit=int(people / sessions * 1.5) + 20, rate=rate)
+        # Asked with a session's own key once it is linked, so it would count among the requests of its messages.
+        unknown = WaSenderSession.objects.filter(pk__in=[one.pk for one in linked], linked_number="")
+        until("the gateway to say whose numbers were linked", lambda: not patient(unknown.count))
         listed, _ = self.world.people(owner, people)
         self.campaign = self.world.campaign(owner, listed, linked)
         self.deeds.people[self.campaign.pk] = people
