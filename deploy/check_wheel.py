@@ -41,7 +41,7 @@ def build() -> tuple[Path, set[str]]:
         old.unlink()
     with tempfile.TemporaryDirectory() as clean:  # an old build/ folder would end up in the wheel
         source = Path(clean) / "source"
-        skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        skip = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.po")  # of languages what is compiled is enough
         shutil.copytree(ROOT / "phonebank", source / "phonebank", ignore=skip)
         for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, source)
@@ -53,7 +53,7 @@ def build() -> tuple[Path, set[str]]:
 
 
 def look_into(wheel: Path, files: set[str]) -> None:
-    """Everything that is no bytecode is in it, and nothing else."""
+    """Nothing of what the product needs is missing."""
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("phonebank/")}
     missing = sorted(files - inside)
     assert not missing, f"{len(missing)} files are not in the wheel: {missing[:10]}"
